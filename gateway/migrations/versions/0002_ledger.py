@@ -1,0 +1,10 @@
+"""ledger."""
+
+from __future__ import annotations
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Written by the room's owner."""

@@ -1,0 +1,96 @@
+"""The chart of accounts: what a line may debit and credit, and which flow that makes.
+
+An account is a kind and an owner. The owner of a member's accounts is the member id, of
+`issued`, `expired` and `cancelled` the obligor, of `redeemed` and `settle` the partner.
+A member's accounts are what is owed to the member: a credit raises them. `clawback_due` is
+what the member owes: a debit raises it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ISSUED: Final = 1
+PENDING: Final = 2
+AVAILABLE: Final = 3
+HELD: Final = 4
+CLAWBACK_DUE: Final = 5
+REDEEMED: Final = 6
+EXPIRED: Final = 7
+CANCELLED: Final = 8
+ADJUST: Final = 9
+IN_TRANSIT: Final = 10
+
+SETTLE: Final = 20
+RESERVE: Final = 21
+MEMO_OUTSTANDING: Final = 22
+MEMO_CLAIM: Final = 23
+INCOME_FEE: Final = 24
+INCOME_MARGIN: Final = 25
+INCOME_BREAKAGE: Final = 26
+INCOME_FX: Final = 27
+VAT: Final = 28
+OPEX_CAMPAIGN: Final = 29
+BANK: Final = 30
+MONEY_IN_TRANSIT: Final = 31
+SUSPENSE: Final = 32
+BAD_DEBT: Final = 33
+
+NAMES: Final = {
+    ISSUED: "issued",
+    PENDING: "pending",
+    AVAILABLE: "available",
+    HELD: "held",
+    CLAWBACK_DUE: "clawback_due",
+    REDEEMED: "redeemed",
+    EXPIRED: "expired",
+    CANCELLED: "cancelled",
+    ADJUST: "adjust",
+    IN_TRANSIT: "in_transit",
+    SETTLE: "settle",
+    RESERVE: "reserve",
+    MEMO_OUTSTANDING: "memo/outstanding",
+    MEMO_CLAIM: "memo/claim",
+    INCOME_FEE: "income/fee",
+    INCOME_MARGIN: "income/margin",
+    INCOME_BREAKAGE: "income/breakage",
+    INCOME_FX: "income/fx",
+    VAT: "vat",
+    OPEX_CAMPAIGN: "opex/campaign",
+    BANK: "bank",
+    MONEY_IN_TRANSIT: "money/in_transit",
+    SUSPENSE: "suspense",
+    BAD_DEBT: "bad_debt",
+}
+
+MEMBER_ACCOUNTS: Final = (PENDING, AVAILABLE, HELD, CLAWBACK_DUE)
+POINTS_KINDS: Final = IN_TRANSIT + 1
+"""Account kinds below this number count points; those above count money."""
+
+POINTS: Final = "PTS"
+"""The unit of a points line; a money line has its currency."""
+
+FLOW_OF: Final = {
+    (ISSUED, PENDING): "earn_pending",
+    (PENDING, CANCELLED): "cancel_pending",
+    (PENDING, AVAILABLE): "release",
+    (ISSUED, AVAILABLE): "release",
+    (HELD, REDEEMED): "burn",
+    (AVAILABLE, REDEEMED): "burn",
+    (REDEEMED, AVAILABLE): "burn_return",
+    (AVAILABLE, CANCELLED): "claw_back",
+    (CLAWBACK_DUE, CANCELLED): "claw_back",
+    (AVAILABLE, CLAWBACK_DUE): "recover",
+    (AVAILABLE, EXPIRED): "expire",
+}
+"""(debit, credit) → the operation of the flow. A pair that is not here moves no flow."""
+
+STOCK_SIGN: Final = {
+    "release": 1,
+    "burn": -1,
+    "burn_return": 1,
+    "claw_back": -1,
+    "recover": -1,
+    "expire": -1,
+}
+"""How a flow changes the points outstanding (available + held). Pending points are not yet owed."""

@@ -1,0 +1,124 @@
+"""What may be asked of the ledger. A command is validated intent, frozen, with no behaviour.
+
+Every command names its principal and key (idempotency), its member (and so its bucket), when
+it happened, and the partner, outlet and terms it happened under: numbers that mean nothing
+to the ledger beyond being the dimensions of the lines it writes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from .kernel.refusals import Refusal
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal as data: what is stored and answered."""
+
+    code: str
+    message: str
+    field: tuple[str, ...] = ()
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> Refused:
+        """The data of a raised refusal."""
+        return cls(
+            code=refusal.code, message=refusal.message, field=refusal.field, retryable=refusal.retryable
+        )
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One line of a receipt in numbers, kept so that a later return can be decided."""
+
+    line: int
+    quantity_milli: int
+    money_micro: int
+    points_earned: int = 0
+    points_burned: int = 0
+
+
+class ReceiptKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The natural key of a receipt: it is posted once per kind, whatever the idempotency key.
+
+    The partner is the command's own.
+    """
+
+    outlet: int
+    terminal: str
+    number: str
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What all commands carry.
+
+    `principal` owns `key`; `digest` (32 bytes) covers the canonical request before defaults.
+    `detail` is stored under the operation's hash and given back unread. A command that a rule
+    has already refused carries that in `refused`: its key is looked up first, and only a new
+    key lets the refusal count.
+    """
+
+    principal: str
+    key: str
+    digest: bytes
+    member: int
+    occurred_at: datetime
+    partner: int
+    outlet: int = 0
+    terms: int = 0
+    detail: bytes = b""
+    refused: Refused | None = None
+
+
+class Earn(Command, frozen=True, kw_only=True):
+    """Give `points` (≥ 0) that `obligor` pays for under `tariff`.
+
+    Pending until `available_at`, or available at once when that is None. They expire at
+    `expires_at`. The command's partner is the issuer. 0 points write no line.
+    """
+
+    points: int
+    obligor: int
+    tariff: int
+    expires_at: datetime
+    available_at: datetime | None = None
+    receipt: ReceiptKey | None = None
+    items: tuple[Item, ...] = ()
+
+
+class Authorize(Command, frozen=True, kw_only=True):
+    """Hold `points` (> 0) for the command's partner until `expires_at`.
+
+    `token` (16 bytes) is the presented member token's fingerprint: it backs one burn.
+    """
+
+    points: int
+    expires_at: datetime
+    token: bytes = b""
+    receipt: ReceiptKey | None = None
+    items: tuple[Item, ...] = ()
+
+
+class Capture(Command, frozen=True, kw_only=True):
+    """Redeem `points` (> 0) of a hold, or all that is left when None; `final` voids the rest."""
+
+    hold: int
+    points: int | None = None
+    final: bool = False
+
+
+class Void(Command, frozen=True, kw_only=True):
+    """Give back what is left of a hold."""
+
+    hold: int
+
+
+class Burn(Command, frozen=True, kw_only=True):
+    """Authorise and capture in one: redeem `points` (> 0) at the command's partner."""
+
+    points: int
+    token: bytes = b""
+    receipt: ReceiptKey | None = None
+    items: tuple[Item, ...] = ()

@@ -1,0 +1,64 @@
+"""Periods as the ledger sees them: a calendar of instants, and the period that each head is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .tables import calendar, heads
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A period: [starts_at, ends_at)."""
+
+    period: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+class Calendar:
+    """All known periods in order, and the programme's time zone. Immutable."""
+
+    def __init__(self, spans: Sequence[Span], zone: ZoneInfo) -> None:
+        self.spans = tuple(spans)
+        self.zone = zone
+        self._by_period = {span.period: span for span in self.spans}
+
+    def span(self, period: int) -> Span | None:
+        """The instants of `period`, None if it is not in the calendar."""
+        return self._by_period.get(period)
+
+    def period_at(self, at: datetime) -> int:
+        """The period that holds `at`; the first or last known one if it is outside all."""
+        for span in reversed(self.spans):
+            if span.starts_at <= at:
+                return span.period
+        return self.spans[0].period
+
+
+async def extend(connection: AsyncConnection, spans: Iterable[tuple[int, datetime, datetime]], zone: str) -> None:
+    """Add periods (ordinal, start, end) to the calendar; those already there stay as they are."""
+    rows = [{"period": p, "starts_at": s, "ends_at": e, "zone": zone} for p, s, e in spans]
+    if rows:
+        await connection.execute(insert(calendar).values(rows).on_conflict_do_nothing())
+
+
+async def load_calendar(connection: AsyncConnection) -> Calendar | None:
+    """The calendar, None before the programme exists."""
+    rows = (await connection.execute(select(calendar).order_by(calendar.c.period))).all()
+    if not rows:
+        return None
+    return Calendar([Span(r.period, r.starts_at, r.ends_at) for r in rows], ZoneInfo(rows[0].zone))
+
+
+async def all_past(connection: AsyncConnection, period: int) -> bool:
+    """True when every bucket's head has left `period`."""
+    earliest = await connection.scalar(select(func.min(heads.c.period)))
+    return earliest is not None and earliest > period

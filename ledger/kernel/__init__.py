@@ -1,0 +1,1 @@
+"""Ground under the ledger: ids, points and money values, rounding, refusals, clocks, database."""

@@ -1,0 +1,65 @@
+"""Connections to PostgreSQL: engines for the rooms' SQL, a raw pool for the lanes.
+
+Three roles, three URLs. `owner` runs migrations and nothing else. `writer` may INSERT and
+SELECT history and move state. `reader` sees partner data through filtered views only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+from sqlalchemy import MetaData
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""Every room's tables, so that migrations can be compared with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What a process holds open: one engine a role, and the lanes' own connections."""
+
+    writer: AsyncEngine
+    reader: AsyncEngine
+    pool: asyncpg.Pool
+
+    @classmethod
+    async def open(
+        cls, *, writer_url: str, reader_url: str, lane_connections: int = 4, engine_connections: int = 8
+    ) -> Database:
+        """Connect as writer and reader. URLs are `postgresql://user:password@host:port/name`."""
+        pool = await asyncpg.create_pool(
+            plain_url(writer_url), min_size=1, max_size=lane_connections, max_inactive_connection_lifetime=0
+        )
+        return cls(
+            writer=_engine(writer_url, engine_connections),
+            reader=_engine(reader_url, engine_connections),
+            pool=pool,
+        )
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        await self.pool.close()
+        await self.writer.dispose()
+        await self.reader.dispose()
+
+
+def plain_url(url: str) -> str:
+    """The URL as libpq and asyncpg read it, without a driver name."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _engine(url: str, connections: int) -> AsyncEngine:
+    async_url = make_url(url).set(drivername="postgresql+asyncpg")
+    return create_async_engine(async_url, pool_size=connections, max_overflow=0, pool_pre_ping=False)

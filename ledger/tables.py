@@ -1,0 +1,278 @@
+"""The ledger's tables: history that is only ever added to, and the state it sums up to.
+
+History (`operations`, `lines`, `blocks`) is partitioned by month of `recorded_at`. State
+(`heads`, `wallets`, `lots`, `holds`, `slices`, `flows`, `stock`) is moved under the lock of
+its bucket's head and can be recomputed from history: `kopilka prove` does.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+from .kernel.database import metadata
+
+INSTANT: Final = DateTime(timezone=True)
+
+calendar = Table(
+    "calendar",
+    metadata,
+    Column("period", Integer, primary_key=True, autoincrement=False),
+    Column("starts_at", INSTANT, nullable=False),
+    Column("ends_at", INSTANT, nullable=False),
+    Column("zone", Text, nullable=False),
+    CheckConstraint("starts_at < ends_at", name="not_empty"),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+    Column("height", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("period", Integer, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("fenced", Text),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("height", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("partner", Integer, nullable=False),
+    Column("outlet", Integer, nullable=False),
+    Column("terms", Integer, nullable=False),
+    Column("period", Integer, nullable=False),
+    Column("origin_period", Integer, nullable=False),
+    Column("occurred_at", INSTANT, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("refusal", Text),
+    Column("reference", BigInteger),
+    Column("points", BigInteger, nullable=False),
+    Column("terminal", Text, nullable=False),
+    Column("receipt", Text, nullable=False),
+    Column("items", LargeBinary, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    Column("outcome", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("bucket", "id", "recorded_at"),
+    Index("ix_operations_history", "bucket", "member", "id"),
+    postgresql_partition_by="RANGE (recorded_at)",
+)
+
+lines = Table(
+    "lines",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("operation", BigInteger, nullable=False),
+    Column("ordinal", SmallInteger, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("debit", SmallInteger, nullable=False),
+    Column("debit_owner", BigInteger, nullable=False),
+    Column("credit", SmallInteger, nullable=False),
+    Column("credit_owner", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("period", Integer, nullable=False),
+    Column("issuer", Integer, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("redeemer", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("terms", Integer, nullable=False),
+    Column("origin_period", Integer, nullable=False),
+    Column("lot", BigInteger),
+    PrimaryKeyConstraint("bucket", "operation", "ordinal", "recorded_at"),
+    CheckConstraint("amount > 0", name="positive"),
+    postgresql_partition_by="RANGE (recorded_at)",
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("height", BigInteger, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    Column("period", Integer, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("bucket", "height", "recorded_at"),
+    postgresql_partition_by="RANGE (recorded_at)",
+)
+
+HISTORY: Final = ("operations", "lines", "blocks")
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("operation", BigInteger, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("bucket", "key"),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("clawback_due", BigInteger, nullable=False),
+    Column("next_due_at", INSTANT),
+    Column("frozen", Boolean, nullable=False, server_default=text("false")),
+    PrimaryKeyConstraint("bucket", "member"),
+    CheckConstraint("pending >= 0 AND available >= 0 AND held >= 0 AND clawback_due >= 0", name="floor"),
+    Index("ix_wallets_due", "next_due_at", postgresql_where=text("next_due_at IS NOT NULL")),
+    postgresql_with={"fillfactor": "70"},
+)
+
+lots = Table(
+    "lots",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("issuer", Integer, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("earned_at", INSTANT, nullable=False),
+    Column("available_at", INSTANT),
+    Column("expires_at", INSTANT, nullable=False),
+    Column("armed_at", INSTANT),
+    Column("parent", BigInteger),
+    Column("earned", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "member", "id"),
+    CheckConstraint("pending >= 0 AND available >= 0", name="floor"),
+    postgresql_with={"fillfactor": "85"},
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("partner", Integer, nullable=False),
+    Column("outlet", Integer, nullable=False),
+    Column("terms", Integer, nullable=False),
+    Column("expires_at", INSTANT, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("has_lapsed", Boolean, nullable=False),
+    PrimaryKeyConstraint("bucket", "id"),
+    Index("ix_holds_open", "bucket", "member", postgresql_where=text("is_open")),
+    postgresql_with={"fillfactor": "85"},
+)
+
+slices = Table(
+    "slices",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("hold", BigInteger, nullable=False),
+    Column("ordinal", SmallInteger, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("lot", BigInteger, nullable=False),
+    Column("issuer", Integer, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("earned_at", INSTANT, nullable=False),
+    Column("expires_at", INSTANT, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("captured", BigInteger, nullable=False),
+    Column("released", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "hold", "ordinal"),
+    CheckConstraint("captured >= 0 AND released >= 0 AND captured + released <= points", name="within"),
+    postgresql_with={"fillfactor": "85"},
+)
+
+FLOW_CELL: Final = (
+    "bucket",
+    "period",
+    "issuer",
+    "obligor",
+    "redeemer",
+    "operation",
+    "tariff",
+    "terms",
+    "origin_period",
+)
+
+flows = Table(
+    "flows",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("period", Integer, nullable=False),
+    Column("issuer", Integer, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("redeemer", Integer, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("terms", Integer, nullable=False),
+    Column("origin_period", Integer, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("hash", Numeric(39, 0), nullable=False),
+    PrimaryKeyConstraint(*FLOW_CELL),
+    postgresql_with={"fillfactor": "50"},
+)
+
+STOCK_CELL: Final = ("bucket", "issuer", "obligor", "tariff", "issue_month", "expiry_month")
+
+stock = Table(
+    "stock",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("issuer", Integer, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("issue_month", Integer, nullable=False),
+    Column("expiry_month", Integer, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*STOCK_CELL),
+    CheckConstraint("points >= 0", name="floor"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+stock_at_fence = Table(
+    "stock_at_fence",
+    metadata,
+    Column("period", Integer, nullable=False),
+    Column("bucket", SmallInteger, nullable=False),
+    Column("issuer", Integer, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("issue_month", Integer, nullable=False),
+    Column("expiry_month", Integer, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    PrimaryKeyConstraint("period", *STOCK_CELL),
+)
