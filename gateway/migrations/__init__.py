@@ -1,1 +1,1 @@
-"""The schema's history: one linear chain, applied by `kopilka migrate` under one advisory lock."""
+"""The database's shape over time: one linear chain of migrations, run under one advisory lock."""

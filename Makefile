@@ -1,0 +1,65 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench replay soak lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
+REPLAY := $(VENV)/.replay
+WORKERS ?= 2
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+help: ## what can be made here
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(RUN) ## start Kopilka with PostgreSQL and Valkey of its own; Ctrl-C stops it
+	@$(BIN)/kopilka up
+
+test: $(DEV) ## every test, in parallel
+	@$(BIN)/python -m pytest -n $(WORKERS) -q
+
+check: $(DEV) ## everything that can be read without running: format, lint, types, imports, schema, migrations
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/kopilka schema --check
+	@$(BIN)/python -m pytest -q tests/gateway/test_migrations.py
+
+bench: $(DEV) ## measure; writes bench/results/latest.json
+	@$(BIN)/python -m bench
+
+replay: $(REPLAY) ## a year of real receipts through the front door
+	@$(BIN)/kopilka replay journey
+
+soak: $(DEV) ## the long profile of the tests; SECONDS=600
+	@KOPILKA_SOAK_SECONDS=$${SECONDS:-600} $(BIN)/python -m pytest -q -m soak -s
+
+lock: $(DEV) ## resolve requirements/*.in into hash-locked *.lock again
+	@requirements/lock $(BIN)/uv
+
+clean: ## forget the environment (data under .kopilka stays)
+	@rm -rf $(VENV)
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Kopilka needs Python 3.11 or newer: say which with make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/install-venv $(PYTHON)
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements/run.lock pyproject.toml $(VENV)/pyvenv.cfg
+	@echo "Installing what Kopilka runs on (once) ..."
+	@$(PIP) install --require-hashes -r requirements/run.lock
+	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(DEV): requirements/dev.lock $(RUN)
+	@echo "Installing what Kopilka is tested with (once) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(REPLAY): requirements/replay.lock $(RUN)
+	@echo "Installing a year of real receipts (once) ..."
+	@$(PIP) install --require-hashes -r requirements/replay.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""The front door: speaks HTTP, GraphQL and OAuth, reads the environment, and starts what is needed."""

@@ -1,0 +1,62 @@
+"""Both servers of one installation, and the addresses they are reached at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .account import remove_server_folder, serving_account
+from .folder import DataFolder
+from .postgres import ADMIN, ROLES, Postgres
+from .process import Child
+from .valkey import Valkey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """URLs with passwords: for migrations, for writing, for filtered reading, for jobs."""
+
+    owner: str
+    writer: str
+    reader: str
+    redis: str
+
+
+class Servers:
+    """PostgreSQL and Valkey of our own, started and stopped together."""
+
+    def __init__(self, data: DataFolder, *, postgres_settings: dict[str, str] | None = None) -> None:
+        """Servers that live in `data`; nothing runs before `start`."""
+        account = serving_account()
+        self._data = data
+        self._postgres = Postgres(data, account, overrides=postgres_settings)
+        self._valkey = Valkey(data, account)
+
+    def start(self) -> Addresses:
+        """Start both; if one fails the other is stopped and `Unable` says why."""
+        try:
+            self._postgres.start()
+            self._valkey.start()
+        except BaseException:
+            self.stop()
+            raise
+        owner, writer, reader = (self._postgres.url(role) for role in ROLES)
+        return Addresses(owner=owner, writer=writer, reader=reader, redis=self._valkey.url)
+
+    def stop(self) -> None:
+        """Stop both, the queue first."""
+        self._valkey.stop()
+        self._postgres.stop()
+
+    def remove(self) -> None:
+        """Forget what the stopped servers kept, for data that is not worth keeping."""
+        for name in ("postgres", "valkey"):
+            remove_server_folder(self._data.path / name)
+
+    @property
+    def admin_url(self) -> str:
+        """The superuser's address of the maintenance database: for tests and measurements."""
+        return self._postgres.url(ADMIN, "postgres")
+
+    def children(self) -> list[Child]:
+        """The running servers."""
+        return [self._postgres.child, self._valkey.child]

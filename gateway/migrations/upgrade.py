@@ -1,0 +1,141 @@
+"""Bringing a database to the version of this code, and saying which version it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from gateway.unable import Unable
+from ledger.kernel.tables import clock
+
+from .roles import Roles
+
+OLDEST: Final = 15
+"""The oldest major version of PostgreSQL that is supported."""
+
+_LOCK: Final = 0x6B6F70696C6B61
+"""«kopilka» in hexadecimal: the advisory lock that one migration holds at a time."""
+
+_LOCK_TIMEOUT: Final = "10s"
+"""How long a migration waits for a table in use before it gives up rather than hold up the tills."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What is decided once, when a database is first migrated: whose clock points follow."""
+
+    is_driven: bool
+    starts_at: datetime
+
+
+async def migrate(
+    *, owner_url: str, writer_url: str, reader_url: str, installation: Installation | None = None
+) -> str:
+    """Upgrade the database at `owner_url` and return its version. Safe to run twice, and at once.
+
+    A new database takes its clock from `installation`, wall clock when None; an old one refuses
+    another kind. Raises `Unable` when the database is newer, too old a server, or busy.
+    """
+    owner = make_url(owner_url)
+    roles = Roles(owner=_user(owner_url), writer=_user(writer_url), reader=_user(reader_url))
+    engine = create_async_engine(owner.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await _check_server(connection)
+            await connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
+            await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
+            await connection.commit()
+            version = await connection.run_sync(_upgrade, roles)
+            await _install_clock(connection, installation)
+            await connection.commit()
+            return version
+    except DBAPIError as error:
+        if "lock timeout" in str(error.orig):
+            raise Unable(
+                "The database is busy: a table stayed locked for 10 s; migrate again later."
+            ) from None
+        raise
+    finally:
+        await engine.dispose()
+
+
+async def pending(connection: AsyncConnection) -> list[str]:
+    """The versions that `connection`'s database still lacks, oldest first; `Unable` if it is newer."""
+    return await connection.run_sync(_pending)
+
+
+def newest() -> str:
+    """The version this code needs."""
+    head = _scripts().get_current_head()
+    assert head is not None
+    return head
+
+
+def _upgrade(connection: Connection, roles: Roles) -> str:
+    if not _pending(connection):
+        return newest()
+    config = _config()
+    config.attributes.update(connection=connection, roles=roles)
+    connection.commit()
+    command.upgrade(config, "head")
+    return newest()
+
+
+def _pending(connection: Connection) -> list[str]:
+    current = MigrationContext.configure(connection).get_current_revision()
+    chain = [script.revision for script in _scripts().walk_revisions()][::-1]
+    if current is None:
+        return chain
+    if current not in chain:
+        raise Unable(
+            f"The database is of a newer Kopilka (version {current}; this one knows {chain[-1]}): update."
+        )
+    return chain[chain.index(current) + 1 :]
+
+
+async def _check_server(connection: AsyncConnection) -> None:
+    number = int(str(await connection.scalar(text("SHOW server_version_num"))))
+    if number // 10_000 < OLDEST:
+        raise Unable(f"The server is PostgreSQL {number // 10_000}; Kopilka needs {OLDEST} or newer.")
+
+
+async def _install_clock(connection: AsyncConnection, installation: Installation | None) -> None:
+    found = (await connection.execute(select(clock.c.is_driven))).one_or_none()
+    if found is None:
+        wanted = installation or Installation(is_driven=False, starts_at=datetime.now(UTC))
+        row = {"id": 1, "is_driven": wanted.is_driven, "now": wanted.starts_at}
+        await connection.execute(insert(clock).values(row))
+    elif installation is not None and found.is_driven != installation.is_driven:
+        kind = "driven" if found.is_driven else "wall"
+        raise Unable(
+            f"This installation was made with a {kind} clock, and keeps it: name another data folder."
+        )
+
+
+def _user(url: str) -> str:
+    user = make_url(url).username
+    if not user:
+        raise Unable("A database URL names no user: postgresql://user:password@host:port/name.")
+    return user
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
