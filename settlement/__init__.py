@@ -1,0 +1,1 @@
+"""Settlement: what each partner pays or receives for a period, and how anyone may check it."""

@@ -1,0 +1,53 @@
+"""Prices: what a point costs its issuer, what it is worth at a redeemer, and what the operator takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from ledger.kernel.ids import OPERATOR
+
+
+class Funding(StrEnum):
+    """When the obligor pays for a point."""
+
+    AT_ISSUE = "at_issue"
+    AT_REDEMPTION = "at_redemption"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tariff:
+    """Immutable prices pinned on a lot, in micro-units per point; the share is of 1."""
+
+    id: int
+    funding: Funding
+    issue_price_micro: int
+    redemption_value_micro: int
+    breakage_share: Fraction
+
+    def is_reserved(self, obligor: int) -> bool:
+        """True when the operator already holds the redemption value of the obligor's points.
+
+        The operator's own points always are: it reserves when it grants or takes over.
+        """
+        return obligor == OPERATOR or self.funding is Funding.AT_ISSUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a redeemer's agreement says of money: the operator's fee and the VAT on it, of 1."""
+
+    id: int
+    fee: Fraction
+    vat: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Every tariff and every version of terms that a period's cells name, in one currency."""
+
+    currency: str
+    tariffs: Mapping[int, Tariff]
+    terms: Mapping[int, Terms]
