@@ -1,0 +1,36 @@
+"""Members: who holds points. Identity, cards, consents and personal data; no prices, no points."""
+
+from .consents import Consent, consents_of, state_consents
+from .enrolment import Enrolled, enrol
+from .finding import Found, find, find_many
+from .handles import Handles
+from .identifiers import MemberNotFound, read_card, read_phone
+from .keys import MasterKeys
+from .privacy import forget
+from .profile import Profile, profile
+from .rotation import reindex, rewrap
+from .tokens import Presented, Tokens, make_token
+
+__all__ = [
+    "Consent",
+    "Enrolled",
+    "Found",
+    "Handles",
+    "MasterKeys",
+    "MemberNotFound",
+    "Presented",
+    "Profile",
+    "Tokens",
+    "consents_of",
+    "enrol",
+    "find",
+    "find_many",
+    "forget",
+    "make_token",
+    "profile",
+    "read_card",
+    "read_phone",
+    "reindex",
+    "rewrap",
+    "state_consents",
+]

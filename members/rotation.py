@@ -1,0 +1,41 @@
+"""Rotation of the master key: what older versions made is made again under the current one.
+
+Both functions take a portion and are repeated until they answer 0; they may run in several
+processes and beside enrolments. Then the old version can be taken out of the configuration.
+Handles are not stored: those of the old version stop opening when it goes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from . import store
+from .card import CARD_FIELD, unpack
+from .identifiers import card_index, phone_index
+from .keys import MasterKeys
+from .personal import Personal
+from .sealing import MemberKey
+
+
+async def rewrap(connection: AsyncConnection, keys: MasterKeys, *, limit: int = 500) -> int:
+    """Wrap members' keys under the current version; how many were done."""
+    portion = await store.members_wrapped_before(connection, keys.current, limit=limit)
+    for known in portion:
+        key = MemberKey.unwrap(keys, known.member, known.wrapped)
+        await store.set_wrapped_key(connection, known.member, key.wrap(keys))
+    return len(portion)
+
+
+async def reindex(connection: AsyncConnection, keys: MasterKeys, *, limit: int = 500) -> int:
+    """Index phones and card numbers under the current version; how many were done."""
+    people = await store.members_indexed_before(connection, keys.current, limit=limit)
+    for known in people:
+        personal = Personal.open(MemberKey.unwrap(keys, known.member, known.wrapped), known.personal)
+        assert personal.phone is not None, "only members with a phone have a phone's index"
+        await store.set_phone_index(connection, known.member, phone_index(keys, personal.phone))
+    cards = await store.cards_indexed_before(connection, keys.current, limit=limit)
+    for card in cards:
+        key = MemberKey.unwrap(keys, card.member, card.wrapped)
+        number = unpack(key.open(CARD_FIELD, card.sealed)).number
+        await store.set_card_index(connection, card.locator, card_index(keys, number))
+    return len(people) + len(cards)
