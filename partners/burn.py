@@ -1,0 +1,254 @@
+"""Burning: points of a member pay for part of a receipt, at once or by hold and capture."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from ledger import Ledger
+from ledger.commands import Authorize, Burn, Capture, Item, ReceiptKey, Refused, Void
+from ledger.kernel.refusals import InvalidInput
+from ledger.kernel.values import MAX_POINTS
+
+from .answer import Answer, answer_of
+from .burn_caps import Spread, binding, caps, spread
+from .detail import Detail, LineShare, encode_detail
+from .digest import digest_of
+from .directory import Directory
+from .names import idempotency_key
+from .pricing import Priced, price
+from .quote_token import QuoteTokens
+from .receipts import Receipt
+from .rules import Basket, Ruling, basket_of
+from .till import PARTNER_SUSPENDED, Till
+
+RULE: Final = "burn_caps"
+
+
+class BurnRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`points` to pay for part of a receipt.
+
+    `presence` is the fingerprint (16 bytes) of the token that the member presented. It is no
+    part of what is asked: a repeat may show a newer code. `refused` is what an earlier room
+    had against the request, such as a token that has expired; it counts only if the key is new.
+    """
+
+    key: str
+    member: int
+    points: int
+    receipt: Receipt
+    presence: bytes = b""
+    quote: str | None = None
+    refused: Refused | None = None
+
+
+class AuthorizeRequest(BurnRequest, frozen=True, kw_only=True):
+    """The same to be held first, for `ttl_seconds` or for as long as the agreement says if that is less."""
+
+    ttl_seconds: int | None = None
+
+
+class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Redeem `points` of a hold, all that is left when None; `final` gives the rest back."""
+
+    key: str
+    hold: int
+    points: int | None = None
+    final: bool = False
+
+
+class VoidRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a hold's points back to the member."""
+
+    key: str
+    hold: int
+
+
+async def authorize_burn(
+    ledger: Ledger,
+    directory: Directory,
+    tokens: QuoteTokens,
+    till: Till,
+    request: AuthorizeRequest,
+    *,
+    at: datetime,
+) -> Answer:
+    """Hold points for a receipt. Raises `InvalidInput` for a request that makes no sense, and `Throttled`."""
+    return answer_of(await ledger.submit(prepare_authorize(directory, tokens, till, request, at=at)))
+
+
+async def burn(
+    ledger: Ledger,
+    directory: Directory,
+    tokens: QuoteTokens,
+    till: Till,
+    request: BurnRequest,
+    *,
+    at: datetime,
+) -> Answer:
+    """Authorise and capture in one. Raises as `authorize_burn` does."""
+    return answer_of(await ledger.submit(prepare_burn(directory, tokens, till, request, at=at)))
+
+
+async def capture_burn(
+    ledger: Ledger, directory: Directory, till: Till, request: CaptureRequest, *, at: datetime
+) -> Answer:
+    """Redeem part or all of a hold of this partner."""
+    return answer_of(await ledger.submit(prepare_capture(directory, till, request, at=at)))
+
+
+async def void_burn(ledger: Ledger, till: Till, request: VoidRequest, *, at: datetime) -> Answer:
+    """Give back what is left of a hold of this partner."""
+    return answer_of(await ledger.submit(prepare_void(till, request, at=at)))
+
+
+def prepare_authorize(
+    directory: Directory, tokens: QuoteTokens, till: Till, request: AuthorizeRequest, *, at: datetime
+) -> Authorize:
+    """The ledger's command for a hold, refused already when a rule or a cap says so. Pure."""
+    if request.ttl_seconds is not None and request.ttl_seconds < 1:
+        raise InvalidInput("a hold lasts a second or more", field=("ttlSeconds",))
+    priced = _priced(directory, tokens, till, request, at)
+    ttl_seconds = priced.agreement.terms.hold_ttl_seconds if priced.agreement else 0
+    if request.ttl_seconds is not None:
+        ttl_seconds = min(ttl_seconds, request.ttl_seconds)
+    asked = digest_of(
+        "authorize", request.member, request.points, request.receipt, request.quote, request.ttl_seconds
+    )
+    return Authorize(
+        **_common(directory, till, request, priced, asked),
+        expires_at=at + timedelta(seconds=ttl_seconds),
+    )
+
+
+def prepare_burn(
+    directory: Directory, tokens: QuoteTokens, till: Till, request: BurnRequest, *, at: datetime
+) -> Burn:
+    """The ledger's command for a burn, refused already when a rule or a cap says so. Pure."""
+    priced = _priced(directory, tokens, till, request, at)
+    asked = digest_of("burn", request.member, request.points, request.receipt, request.quote)
+    return Burn(**_common(directory, till, request, priced, asked))
+
+
+def prepare_capture(directory: Directory, till: Till, request: CaptureRequest, *, at: datetime) -> Capture:
+    """The ledger's command for a capture. Whose hold it is, the ledger knows."""
+    if request.points is not None:
+        _check_points(request.points)
+    partner = directory.partners.get(till.partner)
+    return Capture(
+        principal=till.principal,
+        key=idempotency_key(request.key),
+        digest=digest_of("capture", request.hold, request.points, request.final),
+        member=0,
+        occurred_at=at,
+        partner=till.partner,
+        refused=PARTNER_SUSPENDED if partner is None or partner.is_suspended else None,
+        hold=request.hold,
+        points=request.points,
+        final=request.final,
+    )
+
+
+def prepare_void(till: Till, request: VoidRequest, *, at: datetime) -> Void:
+    """The ledger's command for a void. A suspended partner may still give points back."""
+    return Void(
+        principal=till.principal,
+        key=idempotency_key(request.key),
+        digest=digest_of("void", request.hold),
+        member=0,
+        occurred_at=at,
+        partner=till.partner,
+        hold=request.hold,
+    )
+
+
+def _priced(
+    directory: Directory, tokens: QuoteTokens, till: Till, request: BurnRequest, at: datetime
+) -> Priced:
+    _check_points(request.points)
+    return price(
+        directory,
+        tokens,
+        till,
+        member=request.member,
+        receipt=request.receipt,
+        quote=request.quote,
+        at=at,
+    )
+
+
+def _common(
+    directory: Directory, till: Till, request: BurnRequest, priced: Priced, digest: bytes
+) -> dict[str, Any]:
+    """What a hold and a burn have in common, as the fields of their commands."""
+    common: dict[str, Any] = {
+        "principal": till.principal,
+        "key": idempotency_key(request.key),
+        "digest": digest,
+        "member": request.member,
+        "occurred_at": priced.occurred_at,
+        "partner": till.partner,
+        "outlet": priced.outlet,
+        "points": request.points,
+        "token": request.presence,
+    }
+    refused = request.refused or priced.refused
+    if refused is not None or priced.agreement is None:
+        return {**common, "refused": refused}
+    agreement, receipt, programme = priced.agreement, request.receipt, directory.programme
+    basket = basket_of(receipt, agreement.terms, agreement.excluded)
+    cap = binding(caps(basket, programme, balance=None))
+    if request.points > cap.points:
+        return {**common, "terms": agreement.id, "refused": _exceeded(cap.text, cap.points)}
+    step = agreement.terms.burn_step_points
+    if request.points % step:
+        return {**common, "terms": agreement.id, "refused": _exceeded(f"Points go in steps of {step}.", 0)}
+    share = spread(basket, programme, request.points)
+    return {
+        **common,
+        "terms": agreement.id,
+        "detail": _detail(request, priced, share, cap.text),
+        "receipt": ReceiptKey(outlet=priced.outlet, terminal=receipt.terminal, number=receipt.number),
+        "items": _items(basket, share),
+    }
+
+
+def _exceeded(text: str, most: int) -> Refused:
+    message = f"{text} At most {most} points can be taken." if most else text
+    return Refused(code="CAP_EXCEEDED", message=message, field=("points",))
+
+
+def _items(basket: Basket, share: Spread) -> tuple[Item, ...]:
+    rows = enumerate(zip(basket.lines, basket.totals_micro, share.points, strict=True))
+    return tuple(
+        [
+            Item(line=index, quantity_milli=line.quantity_milli, money_micro=total, points_burned=points)
+            for index, (line, total, points) in rows
+        ]
+    )
+
+
+def _detail(request: BurnRequest, priced: Priced, share: Spread, cap: str) -> bytes:
+    rows = enumerate(zip(share.points, share.money_off_micro, strict=True))
+    ruling = Ruling(rule=RULE, applied=False, points=0, text=f"Within the cap. {cap}")
+    return encode_detail(
+        Detail(
+            receipt=request.receipt,
+            rulings=(ruling,),
+            lines=tuple(
+                [
+                    LineShare(line=index, points_burned=points, money_off_micro=off)
+                    for index, (points, off) in rows
+                ]
+            ),
+            ruleset=priced.ruleset,
+            quoted=priced.quoted,
+        )
+    )
+
+
+def _check_points(points: int) -> None:
+    if not 0 < points <= MAX_POINTS:
+        raise InvalidInput("points must be a whole number above zero", field=("points",))

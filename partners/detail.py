@@ -1,0 +1,46 @@
+"""What is kept with an operation, and told again on a repeat: the receipt and what the rules said of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from .receipts import Receipt
+from .rules import Ruling
+
+
+class LineShare(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What a line, by its position from 0, earned or took."""
+
+    line: int
+    points_earned: int = 0
+    points_burned: int = 0
+    money_off_micro: int = 0
+
+
+class Detail(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The receipt as read, the explanation rule by rule and line by line, and its ruleset's version.
+
+    It names nobody: a receipt carries goods and places, the operation carries the member.
+    """
+
+    receipt: Receipt
+    rulings: tuple[Ruling, ...]
+    lines: tuple[LineShare, ...]
+    ruleset: int
+    quoted: bool = False
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Detail)
+
+
+def encode_detail(detail: Detail) -> bytes:
+    """The bytes that go under the operation's hash."""
+    return _encoder.encode(detail)
+
+
+def decode_detail(stored: bytes) -> Detail | None:
+    """The detail of a stored operation; None for one that never had any (a capture, a void)."""
+    return _decoder.decode(stored) if stored else None
