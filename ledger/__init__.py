@@ -1,1 +1,47 @@
 """The ledger: what is owed, for ever. It accepts commands, decides, appends, and proves."""
+
+from . import fence, flows, stock
+from .commands import (
+    Authorize,
+    Burn,
+    Capture,
+    Command,
+    Earn,
+    Item,
+    PassFence,
+    ReceiptKey,
+    Refused,
+    Settle,
+    Void,
+)
+from .engine import Ledger
+from .flows import Flow
+from .lane import LedgerFault
+from .outcomes import Balance, Outcome, SliceTaken
+from .records import Recorded
+from .stock import Stock
+
+__all__ = [
+    "Authorize",
+    "Balance",
+    "Burn",
+    "Capture",
+    "Command",
+    "Earn",
+    "Flow",
+    "Item",
+    "Ledger",
+    "LedgerFault",
+    "Outcome",
+    "PassFence",
+    "ReceiptKey",
+    "Recorded",
+    "Refused",
+    "Settle",
+    "SliceTaken",
+    "Stock",
+    "Void",
+    "fence",
+    "flows",
+    "stock",
+]

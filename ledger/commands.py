@@ -11,10 +11,11 @@ from datetime import datetime
 
 import msgspec
 
+from .kernel.ids import bucket_of
 from .kernel.refusals import Refusal
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A refusal as data: what is stored and answered."""
 
     code: str
@@ -71,6 +72,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     detail: bytes = b""
     refused: Refused | None = None
 
+    @property
+    def bucket(self) -> int:
+        """The bucket whose lane decides this command."""
+        return bucket_of(self.member)
+
 
 class Earn(Command, frozen=True, kw_only=True):
     """Give `points` (≥ 0) that `obligor` pays for under `tariff`.
@@ -102,17 +108,30 @@ class Authorize(Command, frozen=True, kw_only=True):
 
 
 class Capture(Command, frozen=True, kw_only=True):
-    """Redeem `points` (> 0) of a hold, or all that is left when None; `final` voids the rest."""
+    """Redeem `points` (> 0) of a hold, or all that is left when None; `final` voids the rest.
+
+    `member` may be 0: the hold names its own.
+    """
 
     hold: int
     points: int | None = None
     final: bool = False
 
+    @property
+    def bucket(self) -> int:
+        """The hold's own bucket."""
+        return bucket_of(self.hold)
+
 
 class Void(Command, frozen=True, kw_only=True):
-    """Give back what is left of a hold."""
+    """Give back what is left of a hold. `member` may be 0: the hold names its own."""
 
     hold: int
+
+    @property
+    def bucket(self) -> int:
+        """The hold's own bucket."""
+        return bucket_of(self.hold)
 
 
 class Burn(Command, frozen=True, kw_only=True):
@@ -122,3 +141,28 @@ class Burn(Command, frozen=True, kw_only=True):
     token: bytes = b""
     receipt: ReceiptKey | None = None
     items: tuple[Item, ...] = ()
+
+
+class Settle(Command, frozen=True, kw_only=True):
+    """Apply what is due on a wallet that nobody touched. Sent by the sweep; it has no key."""
+
+    @classmethod
+    def of(cls, member: int, at: datetime) -> Settle:
+        """The sweep's command for `member`."""
+        return cls(principal="", key="", digest=b"", member=member, occurred_at=at, partner=0)
+
+
+class PassFence(Command, frozen=True, kw_only=True):
+    """Take an idle bucket past the ends of periods that are over. It has no key."""
+
+    idle: int
+
+    @property
+    def bucket(self) -> int:
+        """The idle bucket."""
+        return self.idle
+
+    @classmethod
+    def of(cls, bucket: int, at: datetime) -> PassFence:
+        """The closing's command for `bucket`."""
+        return cls(principal="", key="", digest=b"", member=0, occurred_at=at, partner=0, idle=bucket)

@@ -43,7 +43,9 @@ class Calendar:
         return self.spans[0].period
 
 
-async def extend(connection: AsyncConnection, spans: Iterable[tuple[int, datetime, datetime]], zone: str) -> None:
+async def extend(
+    connection: AsyncConnection, spans: Iterable[tuple[int, datetime, datetime]], zone: str
+) -> None:
     """Add periods (ordinal, start, end) to the calendar; those already there stay as they are."""
     rows = [{"period": p, "starts_at": s, "ends_at": e, "zone": zone} for p, s, e in spans]
     if rows:
@@ -58,7 +60,13 @@ async def load_calendar(connection: AsyncConnection) -> Calendar | None:
     return Calendar([Span(r.period, r.starts_at, r.ends_at) for r in rows], ZoneInfo(rows[0].zone))
 
 
+async def earliest_open(connection: AsyncConnection) -> int | None:
+    """The earliest period that some bucket's head is still in."""
+    found: int | None = await connection.scalar(select(func.min(heads.c.period)))
+    return found
+
+
 async def all_past(connection: AsyncConnection, period: int) -> bool:
     """True when every bucket's head has left `period`."""
-    earliest = await connection.scalar(select(func.min(heads.c.period)))
+    earliest = await earliest_open(connection)
     return earliest is not None and earliest > period

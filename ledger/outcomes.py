@@ -9,7 +9,7 @@ import msgspec
 from .commands import Refused
 
 
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
+class Balance(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A member's points. `available` may be spent; what is shown is available − clawback_due."""
 
     pending: int = 0
@@ -33,7 +33,7 @@ class SliceTaken(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     points: int
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The one answer to a command.
 
     `operation` is the id of the stored operation, 0 when a retryable refusal stored nothing.

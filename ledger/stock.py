@@ -26,7 +26,12 @@ async def at_fence(connection: AsyncConnection, period: int) -> list[Stock]:
     """What was outstanding at the end of `period`, summed over the buckets that have left it."""
     table = stock_at_fence
     cell = [table.c.issuer, table.c.obligor, table.c.tariff, table.c.issue_month, table.c.expiry_month]
-    query = select(*cell, func.sum(table.c.points)).where(table.c.period == period).group_by(*cell).order_by(*cell)
+    query = (
+        select(*cell, func.sum(table.c.points))
+        .where(table.c.period == period)
+        .group_by(*cell)
+        .order_by(*cell)
+    )
     return [Stock(*row[:5], int(row[5])) for row in await connection.execute(query)]
 
 

@@ -1,0 +1,388 @@
+"""A batch: commands of one lane decided together and committed together.
+
+Lock the heads, load what the commands touch, decide in memory command by command, write,
+commit. A refusal is an answer like any other and never aborts the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from . import store
+from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
+from .block import Block, Head
+from .commands import Command, PassFence, Refused, Settle
+from .decide import NEEDS_WHOLE_WALLET, Situation, decide, kind_of, next_due
+from .fence import Calendar
+from .holds import Hold, Slice
+from .journal import Journal
+from .kernel.refusals import Refusal
+from .lots import Lot
+from .outcomes import Balance, Outcome
+from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
+from .wallet import Wallet, new_wallet
+
+_decode_outcome: Final = msgspec.msgpack.Decoder(Outcome).decode
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A command that failed by our own mistake: nothing of it was posted."""
+
+    error: Exception
+
+
+Answer = Outcome | Fault
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What the database says about the commands of a batch, before any is decided."""
+
+    heads: dict[int, Head]
+    keys: dict[tuple[int, bytes], tuple[int, datetime]]
+    stored: dict[int, store.Stored]
+    wallets: dict[int, tuple[Any, ...]]
+    hold_members: dict[int, int]
+    lots: dict[int, list[tuple[Any, ...]]]
+    holds: dict[int, list[tuple[Any, ...]]]
+    slices: dict[int, list[tuple[Any, ...]]]
+    whole_members: frozenset[int]
+
+
+class Keys(msgspec.Struct, frozen=True, gc=False):
+    """The fingerprints a command claims in its bucket: its key, its receipt, its member token."""
+
+    own: bytes
+    receipt: bytes
+    token: bytes
+
+    @classmethod
+    def of(cls, command: Command) -> Keys:
+        """The 16-byte fingerprints; empty where the command has no such thing."""
+        receipt = getattr(command, "receipt", None)
+        token: bytes = getattr(command, "token", b"")
+        return cls(
+            own=cls.fingerprint(command.principal, command.key),
+            receipt=b""
+            if receipt is None
+            else _fingerprint(
+                b"receipt",
+                f"{command.partner} {receipt.outlet} {kind_of(command)}",
+                f"{receipt.terminal}\0{receipt.number}",
+            ),
+            token=_fingerprint(b"token", token.hex(), "") if token else b"",
+        )
+
+    @staticmethod
+    def fingerprint(principal: str, key: str) -> bytes:
+        """What stands for a principal's idempotency key."""
+        return _fingerprint(b"key", principal, key)
+
+
+def _fingerprint(kind: bytes, owner: str, name: str) -> bytes:
+    return blake2b(f"{owner}\0{name}".encode(), digest_size=16, person=kind).digest()
+
+
+async def run(
+    connection: store.Connection,
+    commands: Sequence[Command],
+    *,
+    calendar: Calendar,
+    now: Callable[[], datetime],
+    clock_is_driven: bool,
+) -> list[Answer]:
+    """Post `commands` in one transaction and give their answers, in order."""
+    keys = [Keys.of(command) if command.key else None for command in commands]
+    async with connection.transaction():
+        heads = await store.lock_heads(connection, sorted({command.bucket for command in commands}))
+        at = await store.clock(connection) if clock_is_driven else now()
+        loaded = await _load(connection, heads, commands, keys, at)
+        decided = _decide_all(loaded, commands, keys, at, calendar)
+        await _write(connection, decided)
+    return decided.answers
+
+
+async def _load(
+    connection: store.Connection,
+    heads: Sequence[Head],
+    commands: Sequence[Command],
+    keys: Sequence[Keys | None],
+    at: datetime,
+) -> Loaded:
+    asked = {
+        (command.bucket, fingerprint)
+        for command, own in zip(commands, keys, strict=True)
+        if own is not None
+        for fingerprint in (own.own, own.receipt, own.token)
+        if fingerprint
+    }
+    known = await store.known_keys(connection, sorted(asked))
+    repeated = [
+        known[place]
+        for command, own in zip(commands, keys, strict=True)
+        if own is not None and (place := (command.bucket, own.own)) in known
+    ]
+    stored = await store.stored(connection, set(repeated))
+    named_holds = sorted({hold for command in commands if (hold := getattr(command, "hold", 0))})
+    hold_members = await store.hold_members(connection, named_holds) if named_holds else {}
+    members = sorted({command.member for command in commands if command.member} | set(hold_members.values()))
+    rows = await store.wallet_rows(connection, members)
+    whole = {
+        command.member or hold_members.get(getattr(command, "hold", 0), 0)
+        for command in commands
+        if type(command) in NEEDS_WHOLE_WALLET
+    }
+    latest = max(at, *(head.recorded_at for head in heads))
+    whole |= {member for member, row in rows.items() if row[5] is not None and row[5] <= latest}
+    whole &= rows.keys()
+    lots, holds, slices = await store.whole(connection, sorted(whole), named_holds) if whole else ({}, {}, {})
+    return Loaded(
+        heads={head.bucket: head for head in heads},
+        keys=known,
+        stored=stored,
+        wallets=rows,
+        hold_members=hold_members,
+        lots=lots,
+        holds=holds,
+        slices=slices,
+        whole_members=frozenset(whole),
+    )
+
+
+class _Decided:
+    """The batch as decided: what to answer and what to write."""
+
+    def __init__(self, loaded: Loaded, at: datetime, calendar: Calendar) -> None:
+        self.loaded = loaded
+        self.blocks = {bucket: Block(head, at, calendar) for bucket, head in loaded.heads.items()}
+        self.calendar = calendar
+        self.wallets: dict[int, Wallet] = {}
+        self.changed: set[int] = set()
+        self.claimed: dict[tuple[int, bytes], tuple[int, datetime]] = {}
+        self.outcomes: dict[int, tuple[Outcome, bytes]] = {}
+        self.new_lots: dict[int, tuple[int, Lot]] = {}
+        self.changed_lots: dict[int, tuple[int, Lot]] = {}
+        self.new_holds: dict[int, Hold] = {}
+        self.changed_holds: dict[int, Hold] = {}
+        self.answers: list[Answer] = []
+
+    def wallet(self, member: int) -> Wallet:
+        """The member's wallet as the batch has brought it so far."""
+        wallet = self.wallets.get(member)
+        if wallet is None:
+            wallet = self.wallets[member] = _wallet(self.loaded, member)
+            if wallet.is_whole and wallet.look_ahead():
+                self.changed.add(member)
+        return wallet
+
+    def post(
+        self, wallet: Wallet, kind: str, command: Command | None, journal: Journal, occurred_at: datetime
+    ) -> Outcome:
+        """Apply a journal to its wallet and add the operation to its bucket's block."""
+        block = self.blocks[wallet.member >> 56]
+        operation = block.next_operation()
+        wallet.apply(journal, operation)
+        if wallet.is_new or journal.lines:
+            self.changed.add(wallet.member)
+        self._note(wallet, journal, operation)
+        return block.post(
+            kind=kind,
+            member=wallet.member,
+            balance=wallet.balance(),
+            command=command,
+            journal=journal,
+            refused=None,
+            occurred_at=occurred_at,
+        )
+
+    def _note(self, wallet: Wallet, journal: Journal, operation: int) -> None:
+        """Remember which lots and holds are new and which have changed."""
+        for lot in journal.new_lots:
+            self.new_lots[lot.id] = (wallet.member, lot)
+        for line in journal.lines:
+            if line.lot not in self.new_lots and not (line.hold and line.redeemer):
+                self.changed_lots[line.lot] = (wallet.member, wallet.lots[line.lot])
+        if journal.opens is not None:
+            self.new_holds[operation] = wallet.holds[operation]
+        elif journal.hold and journal.hold not in self.new_holds:
+            self.changed_holds[journal.hold] = wallet.holds[journal.hold]
+
+
+def _decide_all(
+    loaded: Loaded,
+    commands: Sequence[Command],
+    keys: Sequence[Keys | None],
+    at: datetime,
+    calendar: Calendar,
+) -> _Decided:
+    """Decide every command in turn; one that faults is left out and the rest decided again."""
+    faults: dict[int, Fault] = {}
+    while True:
+        decided = _Decided(loaded, at, calendar)
+        for index, (command, own) in enumerate(zip(commands, keys, strict=True)):
+            if index in faults:
+                decided.answers.append(faults[index])
+                continue
+            try:
+                decided.answers.append(_decide_one(decided, command, own))
+            except Exception as error:
+                # Its half-made changes are in the wallets, so the whole batch starts over.
+                faults[index] = Fault(error)
+                break
+        else:
+            return decided
+
+
+def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outcome:
+    block = decided.blocks[command.bucket]
+    head = block.head
+    if keys is not None:
+        repeat = _repeat(decided, command, keys)
+        if repeat is not None:
+            return repeat
+    if head.fenced is not None:
+        return _not_stored(decided, command, BucketFenced())
+    if isinstance(command, PassFence):
+        return Outcome(operation=0, kind="pass_fence", recorded_at=block.at, balance=Balance())
+    member = command.member or decided.loaded.hold_members.get(getattr(command, "hold", 0), 0)
+    if not member:
+        return _not_stored(decided, command, HoldNotFound())
+    wallet = decided.wallet(member)
+    _apply_due(decided, wallet)
+    if isinstance(command, Settle) or keys is None:
+        return Outcome(operation=0, kind="settle", recorded_at=block.at, balance=wallet.balance())
+    if command.refused is not None and command.refused.retryable:
+        return _unstored(decided, command, wallet, command.refused)
+    try:
+        outcome = _post_command(decided, wallet, command, keys)
+    except Refusal as refusal:
+        outcome = _post_refusal(decided, wallet, command, Refused.of(refusal))
+    place = (outcome.operation, outcome.recorded_at)
+    decided.claimed[(command.bucket, keys.own)] = place
+    if outcome.refused is None:
+        for fingerprint in (keys.receipt, keys.token):
+            if fingerprint:
+                decided.claimed[(command.bucket, fingerprint)] = place
+    decided.outcomes[outcome.operation] = (outcome, command.digest)
+    msgspec.structs.force_setattr(outcome, "detail", command.detail)
+    return outcome
+
+
+def _post_command(decided: _Decided, wallet: Wallet, command: Command, keys: Keys) -> Outcome:
+    if command.refused is not None:
+        return _post_refusal(decided, wallet, command, command.refused)
+    if keys.receipt and _is_taken(decided, command.bucket, keys.receipt):
+        raise DuplicateReceipt(getattr(command, "receipt").number)  # noqa: B009
+    if keys.token and _is_taken(decided, command.bucket, keys.token):
+        raise MemberTokenUsed
+    block = decided.blocks[command.bucket]
+    journal = decide(wallet, command, Situation(block.next_operation(), block.at, decided.calendar.zone))
+    return decided.post(wallet, journal.kind, command, journal, command.occurred_at)
+
+
+def _post_refusal(decided: _Decided, wallet: Wallet, command: Command, refused: Refused) -> Outcome:
+    """Store a final refusal under its key: a repeat gets the same no."""
+    return decided.blocks[command.bucket].post(
+        kind=kind_of(command),
+        member=wallet.member,
+        balance=wallet.balance(),
+        command=command,
+        journal=None,
+        refused=refused,
+        occurred_at=command.occurred_at,
+    )
+
+
+def _apply_due(decided: _Decided, wallet: Wallet) -> None:
+    """Release, lapse and expire what is due, each as an operation of its own."""
+    block = decided.blocks[wallet.member >> 56]
+    while wallet.next_due_at is not None and wallet.next_due_at <= block.at:
+        situation = Situation(block.next_operation(), block.at, decided.calendar.zone)
+        journal = next_due(wallet, situation)
+        if journal is None:
+            return
+        decided.post(wallet, journal.kind, None, journal, journal.occurred_at or block.at)
+
+
+def _repeat(decided: _Decided, command: Command, keys: Keys) -> Outcome | None:
+    """The first answer to this key, if there was one: in this batch or long ago."""
+    place = decided.claimed.get((command.bucket, keys.own)) or decided.loaded.keys.get(
+        (command.bucket, keys.own)
+    )
+    if place is None:
+        return None
+    fresh = decided.outcomes.get(place[0])
+    if fresh is not None:
+        outcome, digest = fresh
+    else:
+        found = decided.loaded.stored[place[0]]
+        outcome, digest = (
+            msgspec.structs.replace(_decode_outcome(found.outcome), detail=found.detail),
+            found.digest,
+        )
+    if digest != command.digest:
+        return _not_stored(decided, command, IdempotencyConflict())
+    return msgspec.structs.replace(outcome, replayed=True)
+
+
+def _is_taken(decided: _Decided, bucket: int, fingerprint: bytes) -> bool:
+    return (bucket, fingerprint) in decided.claimed or (bucket, fingerprint) in decided.loaded.keys
+
+
+def _not_stored(decided: _Decided, command: Command, refusal: Refusal) -> Outcome:
+    member = command.member or decided.loaded.hold_members.get(getattr(command, "hold", 0), 0)
+    wallet = decided.wallet(member) if member else new_wallet(0)
+    return _unstored(decided, command, wallet, Refused.of(refusal))
+
+
+def _unstored(decided: _Decided, command: Command, wallet: Wallet, refused: Refused) -> Outcome:
+    return Outcome(
+        operation=0,
+        kind=kind_of(command),
+        recorded_at=decided.blocks[command.bucket].at,
+        balance=wallet.balance(),
+        refused=refused,
+    )
+
+
+async def _write(connection: store.Connection, decided: _Decided) -> None:
+    written = [block for block in decided.blocks.values() if block.operations or block.moved_fences]
+    if not written:
+        return
+    for block in written:
+        block.close()
+    key_rows = [
+        (bucket, fingerprint, operation, recorded_at)
+        for (bucket, fingerprint), (operation, recorded_at) in decided.claimed.items()
+    ]
+    await store.write_history(connection, written, key_rows)
+    await store.write_state(
+        connection,
+        written,
+        [decided.wallets[member] for member in decided.changed],
+        list(decided.new_lots.values()),
+        list(decided.changed_lots.values()),
+        list(decided.new_holds.values()),
+        list(decided.changed_holds.values()),
+    )
+
+
+def _wallet(loaded: Loaded, member: int) -> Wallet:
+    row = loaded.wallets.get(member)
+    if row is None:
+        return new_wallet(member)
+    sums = [0] * POINTS_KINDS
+    sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
+    wallet = Wallet(member, sums, row[5], row[6])
+    if member in loaded.whole_members:
+        wallet.is_whole = True
+        wallet.lots = {row[1]: Lot(*row[1:]) for row in loaded.lots.get(member, ())}
+        wallet.holds = {
+            row[0]: Hold(*row, [Slice(*part[1:]) for part in loaded.slices.get(row[0], ())])
+            for row in loaded.holds.get(member, ())
+        }
+    return wallet

@@ -1,0 +1,281 @@
+"""A block: what one batch adds to one bucket, gathered row by row until it is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from .accounts import CLAWBACK_DUE, FLOW_OF, PENDING, POINTS, REDEEMED, STOCK_SIGN
+from .chain import HASH_MODULUS, SALT_BYTES, block_hash, leaf, merkle_root, moved
+from .commands import Command, Refused
+from .fence import Calendar
+from .journal import Journal, Line
+from .kernel.ids import compose
+from .outcomes import Balance, Outcome, SliceTaken
+
+Row = tuple[Any, ...]
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_NOTHING: Final = b""
+_TICK: Final = timedelta(microseconds=1)
+
+
+class Head(msgspec.Struct):
+    """Where a bucket's log ends: the last height and sequence written, and in which period."""
+
+    bucket: int
+    height: int
+    sequence: int
+    period: int
+    recorded_at: datetime
+    hash: bytes
+    fenced: str | None
+
+
+class Block:
+    """The operations that one batch adds to one bucket, with the flows and stock they move."""
+
+    def __init__(self, head: Head, at: datetime, calendar: Calendar) -> None:
+        self.head = head
+        self.at = max(at, head.recorded_at)
+        self.calendar = calendar
+        self.height = head.height + 1
+        self.sequence = head.sequence
+        self.period = head.period
+        self.moved_fences: list[int] = []
+        self._pass_fences()
+        span = calendar.span(self.period)
+        self._period_start = self.at if span is None else span.starts_at
+        self.operations: list[Row] = []
+        self.lines: list[Row] = []
+        self.leaves: list[bytes] = []
+        self.flows: dict[Row, list[int]] = {}
+        self.stock: dict[Row, int] = {}
+        self.row: Row = ()
+
+    def _pass_fences(self) -> None:
+        """The first batch at or after a period's end moves its own bucket's fence."""
+        while (span := self.calendar.span(self.period)) is not None and self.at >= span.ends_at:
+            self.moved_fences.append(self.period)
+            self.period += 1
+
+    def next_operation(self) -> int:
+        """The id that the next operation will have."""
+        return compose(self.head.bucket, self.sequence + 1)
+
+    def post(
+        self,
+        *,
+        kind: str,
+        member: int,
+        balance: Balance,
+        command: Command | None,
+        journal: Journal | None,
+        refused: Refused | None,
+        occurred_at: datetime,
+    ) -> Outcome:
+        """Add one operation, accepted (`journal`) or finally refused; give its outcome."""
+        self.sequence += 1
+        id_ = compose(self.head.bucket, self.sequence)
+        outcome = _outcome(id_, kind, self.at, balance, journal, refused)
+        origin = self.period
+        if occurred_at < self._period_start:
+            origin = min(self.calendar.period_at(occurred_at), self.period)
+        lines = self._write_lines(id_, member, journal.lines, origin) if journal is not None else ()
+        row = (
+            self.head.bucket,
+            id_,
+            self.at,
+            self.height,
+            kind,
+            member,
+            *_of_command(command),
+            self.period,
+            origin,
+            occurred_at,
+            *_key_of(command),
+            None if refused is None else refused.code,
+            _reference(command, journal),
+            0 if journal is None else journal.points,
+            *_receipt_of(command),
+            _encode(outcome),
+        )
+        salt = os.urandom(SALT_BYTES)
+        self.leaves.append(leaf(salt, row, lines))
+        self.operations.append((*row, salt))
+        return outcome
+
+    def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> list[Row]:
+        rows = []
+        bucket, at, period, zone = self.head.bucket, self.at, self.period, self.calendar.zone
+        for ordinal, line in enumerate(lines):
+            debit, credit, points = line.debit, line.credit, line.points
+            issuer, obligor, redeemer, tariff, terms = (
+                line.issuer,
+                line.obligor,
+                line.redeemer,
+                line.tariff,
+                line.terms,
+            )
+            rows.append(
+                (
+                    bucket,
+                    id_,
+                    ordinal,
+                    at,
+                    debit,
+                    _owner(debit, member, line),
+                    credit,
+                    _owner(credit, member, line),
+                    points,
+                    POINTS,
+                    period,
+                    issuer,
+                    obligor,
+                    redeemer,
+                    tariff,
+                    terms,
+                    origin,
+                    line.lot,
+                )
+            )
+            operation = FLOW_OF.get((debit, credit))
+            if operation is None:
+                continue
+            cell = (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin)
+            term = moved(id_, ordinal, points)
+            flow = self.flows.get(cell)
+            if flow is None:
+                self.flows[cell] = [points, 1, term]
+            else:
+                flow[0] += points
+                flow[1] += 1
+                flow[2] = (flow[2] + term) % HASH_MODULUS
+            sign = STOCK_SIGN.get(operation)
+            if sign is not None:
+                self._move_stock(line, sign * points, zone)
+        self.lines += rows
+        return rows
+
+    def _move_stock(self, line: Line, points: int, zone: ZoneInfo) -> None:
+        cell = (
+            self.head.bucket,
+            line.issuer,
+            line.obligor,
+            line.tariff,
+            month_of(line.earned_at, zone),
+            month_of_last_day(line.expires_at, zone),
+        )
+        self.stock[cell] = self.stock.get(cell, 0) + points
+
+    def close(self) -> None:
+        """Make the block's own row: called once, after the last operation."""
+        root = merkle_root(self.leaves)
+        count = len(self.leaves)
+        hash_ = block_hash(
+            bucket=self.head.bucket,
+            height=self.height,
+            period=self.period,
+            recorded_at=self.at,
+            count=count,
+            previous=self.head.hash,
+            root=root,
+        )
+        first = compose(self.head.bucket, self.head.sequence + 1)
+        self.row = (
+            self.head.bucket,
+            self.height,
+            self.at,
+            self.period,
+            first,
+            count,
+            self.head.hash,
+            root,
+            hash_,
+        )
+
+
+def _outcome(
+    id_: int, kind: str, at: datetime, balance: Balance, journal: Journal | None, refused: Refused | None
+) -> Outcome:
+    if journal is None:
+        return Outcome(operation=id_, kind=kind, recorded_at=at, balance=balance, refused=refused)
+    return Outcome(
+        operation=id_,
+        kind=kind,
+        recorded_at=at,
+        balance=balance,
+        points=journal.points,
+        hold=journal.hold or None,
+        hold_left=journal.hold_left,
+        hold_expires_at=journal.expires_at if journal.opens else None,
+        available_at=journal.available_at,
+        expires_at=None if journal.opens else journal.expires_at,
+        slices=_slices(journal),
+    )
+
+
+def _slices(journal: Journal) -> tuple[SliceTaken, ...]:
+    if journal.opens is not None:
+        return journal.opens.slices
+    return tuple(
+        SliceTaken(
+            lot=line.lot, issuer=line.issuer, obligor=line.obligor, tariff=line.tariff, points=line.points
+        )
+        for line in journal.lines
+        if line.credit == REDEEMED
+    )
+
+
+def _owner(kind: int, member: int, line: Line) -> int:
+    if PENDING <= kind <= CLAWBACK_DUE:
+        return member
+    return line.redeemer if kind == REDEEMED else line.obligor
+
+
+def _of_command(command: Command | None) -> Row:
+    return (0, 0, 0) if command is None else (command.partner, command.outlet, command.terms)
+
+
+def _key_of(command: Command | None) -> Row:
+    return ("", "", _NOTHING) if command is None else (command.principal, command.key, command.digest)
+
+
+def _reference(command: Command | None, journal: Journal | None) -> int | None:
+    if journal is not None and journal.hold:
+        return journal.hold
+    return getattr(command, "hold", None)
+
+
+def _receipt_of(command: Command | None) -> Row:
+    """Terminal, receipt number, items and detail."""
+    if command is None:
+        return ("", "", _NOTHING, _NOTHING)
+    receipt = getattr(command, "receipt", None)
+    items = getattr(command, "items", ())
+    return (
+        "" if receipt is None else receipt.terminal,
+        "" if receipt is None else receipt.number,
+        _encode(items) if items else _NOTHING,
+        command.detail,
+    )
+
+
+@lru_cache(maxsize=4096)
+def month_of(at: datetime, zone: ZoneInfo) -> int:
+    """The local month that holds `at`, as yyyymm."""
+    local = at.astimezone(zone)
+    return local.year * 100 + local.month
+
+
+@lru_cache(maxsize=4096)
+def month_of_last_day(at: datetime, zone: ZoneInfo) -> int:
+    """The local month of the last day before `at`, the instant at which that day ends."""
+    local = (at - _TICK).astimezone(zone)
+    return local.year * 100 + local.month

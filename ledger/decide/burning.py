@@ -1,0 +1,143 @@
+"""Burning: points held for a partner, captured, given back, or redeemed in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..accounts import AVAILABLE, HELD, REDEEMED
+from ..commands import Authorize, Burn, Capture, Void
+from ..holds import Hold, Slice, take
+from ..journal import Journal, Line, Opened
+from ..lots import Lot, consume, in_order
+from ..outcomes import SliceTaken
+from ..refusals import CaptureExceedsHold, HoldClosed, HoldExpired, HoldNotFound, InsufficientPoints
+from ..wallet import Wallet
+from .giving_back import give_back
+from .situation import Situation
+
+
+def authorize(wallet: Wallet, command: Authorize, situation: Situation) -> Journal:
+    """Set points aside: available → held, and pin which lots they came from."""
+    taken = _choose(wallet, command.points)
+    return Journal(
+        kind="authorize",
+        points=command.points,
+        lines=tuple(_line(AVAILABLE, HELD, lot, points) for lot, points in taken),
+        opens=Opened(
+            command.partner,
+            command.outlet,
+            command.terms,
+            command.expires_at,
+            tuple(_slice_taken(lot, points) for lot, points in taken),
+        ),
+        hold=situation.operation,
+        hold_left=command.points,
+        expires_at=command.expires_at,
+    )
+
+
+def burn(wallet: Wallet, command: Burn, situation: Situation) -> Journal:
+    """Redeem at once: available → redeemed."""
+    taken = _choose(wallet, command.points)
+    return Journal(
+        kind="burn",
+        points=command.points,
+        lines=tuple(
+            _line(AVAILABLE, REDEEMED, lot, points, redeemer=command.partner, terms=command.terms)
+            for lot, points in taken
+        ),
+    )
+
+
+def capture(wallet: Wallet, command: Capture, situation: Situation) -> Journal:
+    """Redeem part or all of a hold, in pinned order; `final` gives the rest back."""
+    hold = _open_hold(wallet, command.hold, command.partner)
+    left = hold.left
+    points = left if command.points is None else command.points
+    if points > left:
+        raise CaptureExceedsHold(left=left, asked=points)
+    captured = take(hold.slices, points)
+    lines = tuple(_captured(hold, part, share) for part, share in captured)
+    closes = command.final or points == left
+    back: tuple[Line, ...] = ()
+    children: tuple[Lot, ...] = ()
+    if closes and points < left:
+        back, children = give_back(wallet, hold, _remains(hold, captured), situation)
+    return Journal(
+        kind="capture",
+        points=points,
+        lines=lines + back,
+        new_lots=children,
+        hold=hold.id,
+        hold_left=0 if closes else left - points,
+        closes=closes,
+    )
+
+
+def void(wallet: Wallet, command: Void, situation: Situation) -> Journal:
+    """Give back everything that a hold has left: held → available, to the same lots."""
+    hold = _open_hold(wallet, command.hold, command.partner)
+    lines, children = give_back(wallet, hold, _remains(hold, ()), situation)
+    return Journal(kind="void", points=hold.left, lines=lines, new_lots=children, hold=hold.id, closes=True)
+
+
+def _choose(wallet: Wallet, points: int) -> list[tuple[Lot, int]]:
+    spendable = wallet.available - wallet.clawback_due
+    if points > spendable:
+        raise InsufficientPoints(available=max(spendable, 0), needed=points)
+    return consume(in_order(wallet.lots.values()), points)
+
+
+def _open_hold(wallet: Wallet, id_: int, partner: int) -> Hold:
+    hold = wallet.holds.get(id_)
+    if hold is None or hold.partner != partner:
+        raise HoldNotFound
+    if hold.has_lapsed:
+        raise HoldExpired
+    if not hold.is_open:
+        raise HoldClosed
+    return hold
+
+
+def _remains(hold: Hold, captured: Iterable[tuple[Slice, int]]) -> list[tuple[Slice, int]]:
+    taken = {part.ordinal: share for part, share in captured}
+    remains = ((part, part.left - taken.get(part.ordinal, 0)) for part in hold.slices)
+    return [(part, left) for part, left in remains if left]
+
+
+def _line(debit: int, credit: int, lot: Lot, points: int, *, redeemer: int = 0, terms: int = 0) -> Line:
+    return Line(
+        debit,
+        credit,
+        points,
+        lot.issuer,
+        lot.obligor,
+        lot.tariff,
+        lot.id,
+        lot.earned_at,
+        lot.expires_at,
+        redeemer,
+        terms,
+    )
+
+
+def _captured(hold: Hold, part: Slice, points: int) -> Line:
+    return Line(
+        HELD,
+        REDEEMED,
+        points,
+        part.issuer,
+        part.obligor,
+        part.tariff,
+        part.lot,
+        part.earned_at,
+        part.expires_at,
+        hold.partner,
+        hold.terms,
+        hold.id,
+        part.ordinal,
+    )
+
+
+def _slice_taken(lot: Lot, points: int) -> SliceTaken:
+    return SliceTaken(lot=lot.id, issuer=lot.issuer, obligor=lot.obligor, tariff=lot.tariff, points=points)

@@ -1,0 +1,60 @@
+"""What happens by itself when its instant comes: release, lapse and expiry, in that order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ..accounts import AVAILABLE, EXPIRED, PENDING
+from ..journal import Journal, Line
+from ..lots import Lot
+from ..wallet import Wallet
+from .giving_back import give_back
+from .situation import Situation
+
+
+def next_due(wallet: Wallet, situation: Situation) -> Journal | None:
+    """The earliest effect that is due on a whole wallet at the situation's instant, or None.
+
+    The caller applies it and asks again, so that effects come in the order of their instants.
+    At one instant points are released first, then holds lapse, then lots expire.
+    """
+    at = wallet.next_due_at
+    if at is None or at > situation.at:
+        return None
+    released = [lot for lot in wallet.lots.values() if lot.pending and lot.available_at == at]
+    if released:
+        return _release(released, at)
+    for hold in wallet.holds.values():
+        if hold.is_open and hold.expires_at == at:
+            remains = [(part, part.left) for part in hold.slices if part.left]
+            lines, children = give_back(
+                wallet, hold, remains, Situation(situation.operation, at, situation.zone)
+            )
+            return Journal(
+                kind="lapse",
+                points=hold.left,
+                lines=lines,
+                new_lots=children,
+                hold=hold.id,
+                closes=True,
+                lapses=True,
+                occurred_at=at,
+            )
+    expired = [lot for lot in wallet.lots.values() if lot.available and lot.armed_at and lot.expires_at == at]
+    return _expire(expired, at) if expired else None
+
+
+def _release(lots: list[Lot], at: datetime) -> Journal:
+    lines = tuple(_own(PENDING, AVAILABLE, lot, lot.pending) for lot in lots)
+    return Journal(kind="release", points=sum(line.points for line in lines), lines=lines, occurred_at=at)
+
+
+def _expire(lots: list[Lot], at: datetime) -> Journal:
+    lines = tuple(_own(AVAILABLE, EXPIRED, lot, lot.available) for lot in lots)
+    return Journal(kind="expire", points=sum(line.points for line in lines), lines=lines, occurred_at=at)
+
+
+def _own(debit: int, credit: int, lot: Lot, points: int) -> Line:
+    return Line(
+        debit, credit, points, lot.issuer, lot.obligor, lot.tariff, lot.id, lot.earned_at, lot.expires_at
+    )

@@ -1,0 +1,57 @@
+"""Earning: points given, pending for the partner's return window or available at once."""
+
+from __future__ import annotations
+
+from ..accounts import AVAILABLE, ISSUED, PENDING
+from ..commands import Earn
+from ..journal import Journal, Line
+from ..kernel.refusals import InvalidInput
+from ..lots import Lot
+from ..wallet import Wallet, lot_id
+from .situation import Situation
+
+
+def earn(wallet: Wallet, command: Earn, situation: Situation) -> Journal:
+    """Make one lot. A release that is already past is not waited for. 0 points make nothing."""
+    points = command.points
+    if points == 0:
+        return Journal(kind="earn", points=0)
+    if command.expires_at <= situation.at:
+        raise InvalidInput("the points would have expired already", field=("occurredAt",))
+    available_at = command.available_at
+    if available_at is not None and available_at <= situation.at:
+        available_at = None
+    lot = lot_id(situation.operation, 0)
+    return Journal(
+        kind="earn",
+        points=points,
+        lines=(
+            Line(
+                ISSUED,
+                AVAILABLE if available_at is None else PENDING,
+                points,
+                command.partner,
+                command.obligor,
+                command.tariff,
+                lot,
+                situation.at,
+                command.expires_at,
+            ),
+        ),
+        new_lots=(
+            Lot(
+                lot,
+                command.partner,
+                command.obligor,
+                command.tariff,
+                situation.at,
+                available_at,
+                command.expires_at,
+                None,
+                None,
+                points,
+            ),
+        ),
+        available_at=available_at,
+        expires_at=command.expires_at,
+    )

@@ -1,0 +1,75 @@
+"""Giving held points back to their lots: what a void, a lapse and a final capture have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from ..accounts import AVAILABLE, HELD
+from ..holds import Hold, Slice
+from ..journal import Line
+from ..lots import Lot
+from ..wallet import Wallet, lot_id
+from .situation import Situation
+
+GRACE_DAYS: Final = 14
+"""How long points may still be spent that came back after their lot had expired."""
+
+
+def give_back(
+    wallet: Wallet, hold: Hold, parts: Sequence[tuple[Slice, int]], situation: Situation
+) -> tuple[tuple[Line, ...], tuple[Lot, ...]]:
+    """The lines held → available for `parts`, and the child lots that some of them go to.
+
+    Points go back to the very lot they came from. Where that lot's time has passed, they go
+    to a child of it that expires at the end of the day after the grace.
+    """
+    lines: list[Line] = []
+    children: list[Lot] = []
+    for part, points in parts:
+        lot_to, expires_at, earned_at = part.lot, part.expires_at, part.earned_at
+        if expires_at <= situation.at:
+            lot_to = lot_id(situation.operation, len(children))
+            expires_at = end_of_day(situation.at + timedelta(days=GRACE_DAYS), situation.zone)
+            children.append(_child(wallet.lots[part.lot], lot_to, expires_at, points))
+        lines.append(
+            Line(
+                HELD,
+                AVAILABLE,
+                points,
+                part.issuer,
+                part.obligor,
+                part.tariff,
+                lot_to,
+                earned_at,
+                expires_at,
+                0,
+                0,
+                hold.id,
+                part.ordinal,
+            )
+        )
+    return tuple(lines), tuple(children)
+
+
+def end_of_day(at: datetime, zone: ZoneInfo) -> datetime:
+    """The instant at which the local day that holds `at` ends, whatever the clocks do that night."""
+    day_after = at.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(day_after, time.min, zone).astimezone(at.tzinfo)
+
+
+def _child(parent: Lot, id_: int, expires_at: datetime, points: int) -> Lot:
+    return Lot(
+        id_,
+        parent.issuer,
+        parent.obligor,
+        parent.tariff,
+        parent.earned_at,
+        None,
+        expires_at,
+        parent.armed_at,
+        parent.id,
+        points,
+    )

@@ -1,0 +1,178 @@
+"""The ledger as the other rooms see it: submit commands, ask for balances and operations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text, update
+
+from . import fence, records
+from .batch import Keys
+from .commands import Command, PassFence, Refused, Settle
+from .decide import kind_of
+from .kernel.clock import Clock, DrivenClock
+from .kernel.database import Database
+from .kernel.ids import BUCKETS
+from .kernel.tables import clock as clock_table
+from .lane import Lanes
+from .outcomes import Balance, Outcome
+from .records import Recorded
+from .refusals import HoldNotFound
+
+SWEEP_SIZE: Final = 2_000
+_ADVANCING: Final = 0x6B6F7069
+"""The advisory lock of whoever drives the clock."""
+
+
+class Ledger:
+    """The one door to the ledger of one process. Other processes have their own; PostgreSQL joins them."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        lanes: int = 8,
+        connections: int = 4,
+        batch_limit: int = 512,
+        queue_limit: int = 16_384,
+    ) -> None:
+        self.clock = clock
+        self._database = database
+        self._advancing = asyncio.Lock()
+        self._lanes = Lanes(
+            database.pool,
+            now=clock.now,
+            clock_is_driven=clock.is_driven,
+            lanes=lanes,
+            connections=connections,
+            batch_limit=batch_limit,
+            queue_limit=queue_limit,
+        )
+
+    async def start(self) -> None:
+        """Begin to accept commands."""
+        await self.reload_calendar()
+        self._lanes.start()
+
+    async def drain(self) -> None:
+        """Accept nothing more, answer what was accepted, then return."""
+        await self._lanes.stop()
+
+    async def reload_calendar(self) -> None:
+        """Read the periods again, after the programme was created or its calendar extended."""
+        async with self._database.writer.connect() as connection:
+            self._lanes.calendar = await fence.load_calendar(connection)
+
+    async def submit(self, command: Command) -> Outcome:
+        """Post one command and give its outcome; a refusal is an outcome.
+
+        Raises `Throttled` when too much is waiting, `LedgerFault` on a mistake of our own.
+        """
+        return (await self.submit_many((command,)))[0]
+
+    async def submit_many(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Post commands and give their outcomes in order; order is kept for each member."""
+        strays = {i for i, command in enumerate(commands) if not 0 <= command.bucket < BUCKETS}
+        if not strays:
+            return await self._lanes.submit(commands)
+        kept = iter(await self._lanes.submit([c for i, c in enumerate(commands) if i not in strays]))
+        return [self._stray(command) if i in strays else next(kept) for i, command in enumerate(commands)]
+
+    def _stray(self, command: Command) -> Outcome:
+        """No bucket has such a number, so what the command names does not exist."""
+        return Outcome(
+            operation=0,
+            kind=kind_of(command),
+            recorded_at=self.clock.now(),
+            balance=Balance(),
+            refused=Refused.of(HoldNotFound()),
+        )
+
+    async def balance(self, member: int) -> Balance:
+        """The member's balances now, everything due applied; zeroes for one who never did anything."""
+        async with self._database.writer.connect() as connection:
+            balance, due_at = await records.balance(connection, member)
+        if due_at is None or due_at > self.clock.now():
+            return balance
+        return (await self.submit(Settle.of(member, due_at))).balance
+
+    async def operation(self, id_: int) -> Recorded | None:
+        """The stored operation with this id."""
+        async with self._database.writer.connect() as connection:
+            return await records.operation(connection, id_)
+
+    async def operation_by_key(self, principal: str, key: str) -> Recorded | None:
+        """The operation that `principal` posted under `key`, if any."""
+        async with self._database.writer.connect() as connection:
+            return await records.operation_by_fingerprint(connection, Keys.fingerprint(principal, key))
+
+    async def history(self, member: int, *, before: int | None = None, limit: int = 50) -> list[Recorded]:
+        """A member's operations, newest first, older than the operation `before`."""
+        async with self._database.writer.connect() as connection:
+            return await records.history(connection, member, before=before, limit=limit)
+
+    async def sweep(self, at: datetime) -> int:
+        """Apply what is due at `at` on wallets that nobody touched; the number of wallets visited."""
+        visited = 0
+        while True:
+            async with self._database.writer.connect() as connection:
+                members = await records.due_members(connection, at, SWEEP_SIZE)
+            if not members:
+                return visited
+            await self.submit_many([Settle.of(member, at) for member in members])
+            visited += len(members)
+
+    async def pass_fences(self, period: int) -> None:
+        """Take every idle bucket past the end of `period`, which must be over."""
+        async with self._database.writer.connect() as connection:
+            lagging = await records.lagging_buckets(connection, period)
+        if lagging:
+            await self.submit_many([PassFence.of(bucket, self.clock.now()) for bucket in lagging])
+
+    async def advance(self, to: datetime) -> datetime:
+        """Drive the clock to `to` and return the present instant, which is `to` or already later.
+
+        On the way everything that falls due happens in the order of its instant: releases,
+        lapses, expiries and the ends of periods. Only an installation with a driven clock has this.
+        """
+        clock = self.clock
+        if not isinstance(clock, DrivenClock):
+            raise TypeError("this installation follows the wall clock")
+        async with self._advancing, self._database.writer.connect() as holder:
+            await holder.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _ADVANCING})
+            try:
+                while (instant := await self._next_instant(to)) is not None:
+                    await self._set_clock(clock, instant)
+                    await self.sweep(instant)
+                    await self._pass_ended(instant)
+                await self._set_clock(clock, to)
+            finally:
+                await holder.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _ADVANCING})
+        return clock.now()
+
+    async def _next_instant(self, to: datetime) -> datetime | None:
+        """The earliest instant not after `to` at which something happens by itself."""
+        async with self._database.writer.connect() as connection:
+            due_at = await records.soonest_due(connection)
+            calendar = self._lanes.calendar
+            lagging = await fence.earliest_open(connection)
+        span = calendar.span(lagging) if calendar is not None and lagging is not None else None
+        instants = [at for at in (due_at, span.ends_at if span else None) if at is not None and at <= to]
+        return min(instants, default=None)
+
+    async def _pass_ended(self, at: datetime) -> None:
+        calendar = self._lanes.calendar
+        if calendar is None:
+            return
+        ended = [span.period for span in calendar.spans if span.ends_at <= at]
+        if ended:
+            await self.pass_fences(ended[-1])
+
+    async def _set_clock(self, clock: DrivenClock, at: datetime) -> None:
+        async with self._database.writer.begin() as connection:
+            await connection.execute(update(clock_table).where(clock_table.c.now < at).values(now=at))
+        clock.see(at)

@@ -1,0 +1,213 @@
+"""Lanes: a queue for a group of buckets, and the connections that drain them.
+
+A free connection takes the lane whose oldest command has waited longest, drains up to a
+limit, and posts that as one batch. So batches grow under load and shrink to one when idle,
+and no bucket is ever written by two connections of one process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Final
+
+import asyncpg
+import structlog
+
+from . import store
+from .batch import Answer, Fault, run
+from .commands import Command
+from .fence import Calendar
+from .kernel.ids import BUCKETS, MEMBER_BUCKETS, TREASURY
+from .kernel.refusals import Throttled
+from .outcomes import Outcome
+
+log = structlog.get_logger()
+
+RETRY_SECONDS: Final = 0.5
+"""How long a lane waits before it tries a lost server again."""
+
+
+class LedgerFault(Exception):
+    """A command failed by our own mistake; nothing of it was posted."""
+
+
+class Ticket:
+    """Where the answers to commands submitted together are gathered."""
+
+    __slots__ = ("answers", "done", "left")
+
+    def __init__(self, size: int) -> None:
+        self.answers: list[Answer | None] = [None] * size
+        self.left = size
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answer(self, index: int, answer: Answer) -> None:
+        """Take one answer; the last one wakes whoever waits."""
+        self.answers[index] = answer
+        self.left -= 1
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A command in a queue, and where its answer goes."""
+
+    command: Command
+    ticket: Ticket
+    index: int
+    since: float
+
+
+class Lane:
+    """The commands that wait for one group of buckets."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.queue: deque[Waiting] = deque()
+        self.is_taken = False
+
+
+class Lanes:
+    """All lanes of this process and the connections that drain them."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        now: Callable[[], datetime],
+        clock_is_driven: bool,
+        lanes: int = 8,
+        connections: int = 4,
+        batch_limit: int = 512,
+        queue_limit: int = 16_384,
+    ) -> None:
+        self._pool = pool
+        self._now = now
+        self._clock_is_driven = clock_is_driven
+        self._lanes = [Lane(number) for number in range(lanes + 1)]
+        self._lane_of = [bucket * lanes // MEMBER_BUCKETS for bucket in range(MEMBER_BUCKETS)]
+        self._lane_of += [lanes] * (BUCKETS - TREASURY)
+        self._connections = connections
+        self._batch_limit = batch_limit
+        self._queue_limit = queue_limit
+        self._queued = 0
+        self._unanswered = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._months: set[tuple[int, int]] = set()
+        self._work = asyncio.Semaphore(0)
+        self._drainers: list[asyncio.Task[None]] = []
+        self._is_open = False
+        self.calendar: Calendar | None = None
+
+    def start(self) -> None:
+        """Begin to drain."""
+        self._is_open = True
+        self._drainers = [asyncio.create_task(self._drain()) for _ in range(self._connections)]
+
+    async def stop(self) -> None:
+        """Accept nothing more, answer everything accepted, then return."""
+        self._is_open = False
+        await self._idle.wait()
+        for drainer in self._drainers:
+            drainer.cancel()
+        await asyncio.gather(*self._drainers, return_exceptions=True)
+        self._drainers = []
+
+    async def submit(self, commands: Sequence[Command]) -> list[Outcome]:
+        """The outcomes of `commands`, in order. Order is kept within a bucket.
+
+        Raises `Throttled` when the queue has no room for all of them: nothing was taken then.
+        Raises `LedgerFault` if one of them failed by our own mistake.
+        """
+        if not self._is_open:
+            raise Throttled("shutting down")
+        if self._queued + len(commands) > self._queue_limit:
+            raise Throttled("too many operations at once")
+        ticket = Ticket(len(commands))
+        since = monotonic()
+        self._queued += len(commands)
+        self._unanswered += len(commands)
+        self._idle.clear()
+        touched = set()
+        for index, command in enumerate(commands):
+            lane = self._lanes[self._lane_of[command.bucket]]
+            lane.queue.append(Waiting(command, ticket, index, since))
+            touched.add(lane.number)
+        for _ in touched:
+            self._work.release()
+        await ticket.done
+        return [_outcome(answer) for answer in ticket.answers]
+
+    async def _drain(self) -> None:
+        while True:
+            await self._work.acquire()
+            while (lane := self._longest_waiting()) is not None:
+                lane.is_taken = True
+                try:
+                    await self._post(lane)
+                finally:
+                    lane.is_taken = False
+
+    def _longest_waiting(self) -> Lane | None:
+        waiting = [lane for lane in self._lanes if lane.queue and not lane.is_taken]
+        return min(waiting, key=lambda lane: lane.queue[0].since, default=None)
+
+    async def _post(self, lane: Lane) -> None:
+        """Post one batch of `lane` and answer it, whatever happens."""
+        taken = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_limit))]
+        self._queued -= len(taken)
+        for waiting, answer in zip(taken, await self._answers([w.command for w in taken]), strict=True):
+            waiting.ticket.answer(waiting.index, answer)
+        self._unanswered -= len(taken)
+        if not self._unanswered:
+            self._idle.set()
+
+    async def _answers(self, commands: Sequence[Command]) -> Sequence[Answer]:
+        while True:
+            try:
+                return await self._run(commands)
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+                # Whether it was committed is not known: the keys tell when it is posted again.
+                log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
+                await asyncio.sleep(RETRY_SECONDS)
+            except asyncpg.DeadlockDetectedError:
+                continue
+            except Exception as error:
+                if len(commands) == 1:
+                    return [Fault(error)]
+                # One of them cannot be written: alone, the others can.
+                return [(await self._answers([command]))[0] for command in commands]
+
+    async def _run(self, commands: Sequence[Command]) -> Sequence[Answer]:
+        if self.calendar is None:
+            raise LedgerFault("there is no programme yet")
+        async with self._pool.acquire() as connection:
+            await self._make_partitions(connection)
+            return await run(
+                connection,
+                commands,
+                calendar=self.calendar,
+                now=self._now,
+                clock_is_driven=self._clock_is_driven,
+            )
+
+    async def _make_partitions(self, connection: store.Connection) -> None:
+        """History of this month and of the next needs a place before it is written."""
+        at = self._now()
+        if (at.year, at.month) not in self._months:
+            await store.make_partitions(connection, at.date())
+            await store.make_partitions(connection, at.date().replace(day=28) + timedelta(days=4))
+            self._months.add((at.year, at.month))
+
+
+def _outcome(answer: Answer | None) -> Outcome:
+    if isinstance(answer, Outcome):
+        return answer
+    raise LedgerFault("a command could not be posted") from (answer.error if answer else None)

@@ -1,0 +1,97 @@
+"""The ledger's own refusals: what a bucket decides, and no caller can know beforehand."""
+
+from __future__ import annotations
+
+from .kernel.refusals import Refusal
+
+
+class IdempotencyConflict(Refusal):
+    """The key was used before, for a different request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self) -> None:
+        super().__init__("this idempotency key was used for a different request", field=("idempotencyKey",))
+
+
+class DuplicateReceipt(Refusal):
+    """The receipt (partner, outlet, terminal, number) was posted before under another key."""
+
+    code = "DUPLICATE_RECEIPT"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(f"receipt {number} was already posted", field=("receiptNumber",))
+
+
+class MemberTokenUsed(Refusal):
+    """The presented token already backs another burn."""
+
+    code = "MEMBER_TOKEN_USED"
+
+    def __init__(self) -> None:
+        super().__init__("this member token was already used: ask for a fresh one", field=("member",))
+
+
+class MemberFrozen(Refusal):
+    """The member's points may not move."""
+
+    code = "MEMBER_FROZEN"
+
+    def __init__(self) -> None:
+        super().__init__("the member is frozen", field=("member",))
+
+
+class InsufficientPoints(Refusal):
+    """The member has fewer points available than the command would take."""
+
+    code = "INSUFFICIENT_POINTS"
+
+    def __init__(self, *, available: int, needed: int) -> None:
+        super().__init__(f"{needed} points needed, {available} available", field=("points",))
+        self.available, self.needed = available, needed
+
+
+class HoldNotFound(Refusal):
+    """No such hold, or it is another partner's: the two are not told apart."""
+
+    code = "HOLD_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("no such hold", field=("hold",))
+
+
+class HoldExpired(Refusal):
+    """The hold lapsed and its points went back to the member."""
+
+    code = "HOLD_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the hold has lapsed", field=("hold",))
+
+
+class HoldClosed(Refusal):
+    """The hold was captured in full, or voided."""
+
+    code = "HOLD_CLOSED"
+
+    def __init__(self) -> None:
+        super().__init__("the hold is closed", field=("hold",))
+
+
+class CaptureExceedsHold(Refusal):
+    """More is to be captured than the hold has left."""
+
+    code = "CAPTURE_EXCEEDS_HOLD"
+
+    def __init__(self, *, left: int, asked: int) -> None:
+        super().__init__(f"{asked} points asked, {left} left on the hold", field=("points",))
+
+
+class BucketFenced(Refusal):
+    """A proof failed here: the bucket is read-only until a person lifts the fence."""
+
+    code = "READ_ONLY"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("this part of the ledger is read-only while a finding is examined")

@@ -1,0 +1,168 @@
+"""A member's wallet: four balances, the lots and the holds. It changes only by lines applied."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS, REDEEMED
+from .holds import Hold, Slice
+from .journal import Journal
+from .kernel.ids import compose, sequence_of
+from .lots import Lot
+from .outcomes import Balance
+
+
+class Wallet(msgspec.Struct, gc=False):
+    """The state of one member as its bucket's lane sees it.
+
+    `sums` are the signed sums of the lines applied, by account kind; a member's accounts
+    are the interesting four. `lots` and `holds` are complete only if `is_whole`; otherwise
+    only what this batch added is there, which is all that an earn needs.
+    """
+
+    member: int
+    sums: list[int]
+    next_due_at: datetime | None
+    is_frozen: bool = False
+    is_new: bool = False
+    is_whole: bool = False
+    lots: dict[int, Lot] = {}
+    holds: dict[int, Hold] = {}
+
+    @property
+    def pending(self) -> int:
+        """Points earned and not yet released."""
+        return self.sums[PENDING]
+
+    @property
+    def available(self) -> int:
+        """Points that may be spent; equals the sum of the lots."""
+        return self.sums[AVAILABLE]
+
+    @property
+    def held(self) -> int:
+        """Points set aside by open holds; equals the sum of their slices."""
+        return self.sums[HELD]
+
+    @property
+    def clawback_due(self) -> int:
+        """Points that the member owes (≥ 0)."""
+        return -self.sums[CLAWBACK_DUE]
+
+    def balance(self) -> Balance:
+        """The four figures, frozen."""
+        sums = self.sums
+        return Balance(
+            pending=sums[PENDING],
+            available=sums[AVAILABLE],
+            held=sums[HELD],
+            clawback_due=-sums[CLAWBACK_DUE],
+        )
+
+    def apply(self, journal: Journal, operation: int) -> None:
+        """Take the journal's effect: lots and holds it makes, then every line."""
+        for lot in journal.new_lots:
+            self.lots[lot.id] = lot
+        sums = self.sums
+        for line in journal.lines:
+            debit, credit, points = line.debit, line.credit, line.points
+            sums[debit] -= points
+            sums[credit] += points
+            if line.hold:
+                part = self.holds[line.hold].slices[line.slice_no]
+                if credit == REDEEMED:
+                    part.captured += points
+                else:
+                    part.released += points
+                    self.lots[line.lot].available += points
+                continue
+            lot = self.lots[line.lot]
+            if debit == PENDING:
+                lot.pending -= points
+            elif debit == AVAILABLE:
+                lot.available -= points
+            if credit == PENDING:
+                lot.pending += points
+            elif credit == AVAILABLE:
+                lot.available += points
+                if lot.armed_at is None:
+                    # A programme without notices arms at release.
+                    lot.armed_at = journal.occurred_at or lot.earned_at
+        self._apply_hold(journal, operation)
+        self._look_ahead(journal)
+
+    def _apply_hold(self, journal: Journal, operation: int) -> None:
+        opened = journal.opens
+        if opened is not None:
+            slices = [
+                Slice(
+                    ordinal=number,
+                    lot=taken.lot,
+                    issuer=taken.issuer,
+                    obligor=taken.obligor,
+                    tariff=taken.tariff,
+                    earned_at=self.lots[taken.lot].earned_at,
+                    expires_at=self.lots[taken.lot].expires_at,
+                    points=taken.points,
+                )
+                for number, taken in enumerate(opened.slices)
+            ]
+            self.holds[operation] = Hold(
+                id=operation,
+                member=self.member,
+                partner=opened.partner,
+                outlet=opened.outlet,
+                terms=opened.terms,
+                expires_at=opened.expires_at,
+                is_open=True,
+                has_lapsed=False,
+                slices=slices,
+            )
+        if journal.closes:
+            hold = self.holds[journal.hold]
+            hold.is_open = False
+            hold.has_lapsed = journal.lapses
+
+    def look_ahead(self) -> bool:
+        """Find when something is due next on a whole wallet; True if that is news."""
+        dues = [due for lot in self.lots.values() if (due := lot.due_at()) is not None]
+        dues += [hold.expires_at for hold in self.holds.values() if hold.is_open]
+        soonest = min(dues, default=None)
+        is_news = soonest != self.next_due_at
+        self.next_due_at = soonest
+        return is_news
+
+    def _look_ahead(self, journal: Journal) -> None:
+        """Keep `next_due_at` right: exact for a whole wallet, else the sooner of old and new."""
+        if self.is_whole:
+            self.look_ahead()
+            return
+        for lot in journal.new_lots:
+            due = lot.due_at()
+            if due is not None and (self.next_due_at is None or due < self.next_due_at):
+                self.next_due_at = due
+
+
+def new_wallet(member: int) -> Wallet:
+    """The wallet of a member who never did anything."""
+    return Wallet(
+        member=member,
+        sums=[0] * POINTS_KINDS,
+        next_due_at=None,
+        is_new=True,
+        is_whole=True,
+        lots={},
+        holds={},
+    )
+
+
+LOTS_PER_OPERATION = 64
+
+
+def lot_id(operation: int, ordinal: int) -> int:
+    """The id of the `ordinal`-th (0–63) lot that an operation makes: it sorts as they were earned."""
+    if not 0 <= ordinal < LOTS_PER_OPERATION:
+        raise ValueError("an operation makes at most 64 lots")
+    return compose(operation >> 56, sequence_of(operation) * LOTS_PER_OPERATION + ordinal)

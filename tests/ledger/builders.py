@@ -1,0 +1,60 @@
+"""Commands for tests: say only what matters."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from ledger import Authorize, Burn, Capture, Earn, Void
+from ledger.kernel.ids import compose
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FAR = datetime(2027, 1, 1, tzinfo=UTC)
+MEMBER = compose(7, 1)
+A, B, C, D = 1, 2, 3, 4
+
+_numbers = itertools.count(1)
+
+
+def _common(key: str | None, given: dict[str, Any]) -> dict[str, Any]:
+    partner = given.pop("partner", A)
+    return {
+        "principal": f"partner:{partner}",
+        "key": key or f"key-{next(_numbers)}",
+        "digest": sha256(repr(sorted(given.items())).encode()).digest(),
+        "member": MEMBER,
+        "occurred_at": START,
+        "partner": partner,
+        "terms": 10 + partner,
+        **given,
+    }
+
+
+def an_earn(points: int = 100, *, key: str | None = None, **given: Any) -> Earn:
+    """An earn at A for MEMBER, available at once, expiring in a year."""
+    partner = given.get("partner", A)
+    defaults = {"points": points, "obligor": partner, "tariff": partner, "expires_at": FAR}
+    return Earn(**_common(key, {**defaults, **given}))
+
+
+def a_burn(points: int = 10, *, key: str | None = None, **given: Any) -> Burn:
+    """A burn at B."""
+    return Burn(**_common(key, {"partner": B, "points": points, **given}))
+
+
+def an_authorization(points: int = 10, *, key: str | None = None, **given: Any) -> Authorize:
+    """A hold for B until the second of January."""
+    defaults = {"partner": B, "points": points, "expires_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    return Authorize(**_common(key, {**defaults, **given}))
+
+
+def a_capture(hold: int, points: int | None = None, *, key: str | None = None, **given: Any) -> Capture:
+    """A capture of B's hold."""
+    return Capture(**_common(key, {"partner": B, "member": 0, "hold": hold, "points": points, **given}))
+
+
+def a_void(hold: int, *, key: str | None = None, **given: Any) -> Void:
+    """A void of B's hold."""
+    return Void(**_common(key, {"partner": B, "member": 0, "hold": hold, **given}))

@@ -1,0 +1,144 @@
+"""Earning and burning through the real engine, one member at a time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ledger import Balance, Ledger
+
+from .builders import MEMBER, A, a_burn, a_capture, a_void, an_authorization, an_earn
+
+DAY_2 = datetime(2026, 1, 2, tzinfo=UTC)
+DAY_9 = datetime(2026, 1, 9, tzinfo=UTC)
+
+
+async def test_points_earned_at_once_are_available(ledger: Ledger) -> None:
+    outcome = await ledger.submit(an_earn(50))
+
+    assert outcome.refused is None
+    assert outcome.balance == Balance(available=50)
+    assert await ledger.balance(MEMBER) == Balance(available=50)
+
+
+async def test_pending_points_are_released_on_their_day(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(50, available_at=DAY_9))
+    assert await ledger.balance(MEMBER) == Balance(pending=50)
+
+    await ledger.advance(DAY_9)
+
+    assert await ledger.balance(MEMBER) == Balance(available=50)
+
+
+async def test_a_burn_takes_the_lots_that_expire_first(ledger: Ledger) -> None:
+    later = await ledger.submit(an_earn(50, expires_at=datetime(2027, 5, 1, tzinfo=UTC)))
+    sooner = await ledger.submit(an_earn(20, expires_at=datetime(2027, 2, 1, tzinfo=UTC)))
+
+    burn = await ledger.submit(a_burn(30))
+
+    assert [(s.points, s.lot >> 6 << 6 != 0) for s in burn.slices] == [(20, True), (10, True)]
+    assert burn.slices[0].lot > burn.slices[1].lot
+    assert sooner.operation > later.operation
+    assert burn.balance == Balance(available=40)
+
+
+async def test_a_burn_beyond_the_balance_is_refused_and_moves_nothing(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(20))
+
+    burn = await ledger.submit(a_burn(21))
+
+    assert burn.refused is not None
+    assert burn.refused.code == "INSUFFICIENT_POINTS"
+    assert await ledger.balance(MEMBER) == Balance(available=20)
+
+
+async def test_a_hold_is_captured_in_parts_and_the_rest_comes_back(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(100))
+    hold = (await ledger.submit(an_authorization(60))).hold
+    assert hold is not None
+
+    first = await ledger.submit(a_capture(hold, 10))
+    last = await ledger.submit(a_capture(hold, 20, final=True))
+    after = await ledger.submit(a_capture(hold, 1))
+
+    assert first.hold_left == 50
+    assert last.balance == Balance(available=70)
+    assert after.refused is not None
+    assert after.refused.code == "HOLD_CLOSED"
+
+
+async def test_more_than_the_hold_has_left_is_refused(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(100))
+    hold = (await ledger.submit(an_authorization(60))).hold
+    assert hold is not None
+
+    outcome = await ledger.submit(a_capture(hold, 61))
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "CAPTURE_EXCEEDS_HOLD"
+
+
+async def test_a_voided_hold_returns_every_point(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(100))
+    hold = (await ledger.submit(an_authorization(60))).hold
+    assert hold is not None
+
+    void = await ledger.submit(a_void(hold))
+
+    assert void.balance == Balance(available=100)
+
+
+async def test_a_hold_that_nobody_captures_lapses(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(100))
+    hold = (await ledger.submit(an_authorization(60, expires_at=DAY_2))).hold
+    assert hold is not None
+
+    await ledger.advance(DAY_2)
+    late = await ledger.submit(a_capture(hold))
+
+    assert await ledger.balance(MEMBER) == Balance(available=100)
+    assert late.refused is not None
+    assert late.refused.code == "HOLD_EXPIRED"
+
+
+async def test_a_partner_cannot_touch_the_hold_of_another(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(100))
+    hold = (await ledger.submit(an_authorization(60))).hold
+    assert hold is not None
+
+    outcome = await ledger.submit(a_void(hold, partner=A))
+
+    assert outcome.refused is not None
+    assert outcome.refused.code == "HOLD_NOT_FOUND"
+
+
+async def test_points_whose_lot_expired_while_held_come_back_with_grace(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(100, expires_at=DAY_2))
+    hold = (await ledger.submit(an_authorization(60, expires_at=DAY_9))).hold
+    assert hold is not None
+
+    await ledger.advance(DAY_2)
+    expired = await ledger.balance(MEMBER)
+    await ledger.submit(a_void(hold))
+    back = await ledger.balance(MEMBER)
+    await ledger.advance(datetime(2026, 1, 17, tzinfo=UTC))
+
+    assert expired == Balance(held=60)
+    assert back == Balance(available=60)
+    assert await ledger.balance(MEMBER) == Balance()
+
+
+async def test_the_same_key_gives_the_first_outcome_again(ledger: Ledger) -> None:
+    first = await ledger.submit(an_earn(50, key="k"))
+    again = await ledger.submit(an_earn(50, key="k"))
+
+    assert again.replayed
+    assert again.operation == first.operation
+    assert await ledger.balance(MEMBER) == Balance(available=50)
+
+
+async def test_the_same_key_for_another_request_is_a_conflict(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(50, key="k"))
+    other = await ledger.submit(an_earn(51, key="k"))
+
+    assert other.refused is not None
+    assert other.refused.code == "IDEMPOTENCY_CONFLICT"
