@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 REPLAY := $(VENV)/.replay
+AUDITS := tests/clients/graphql-http/node_modules/.installed
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -16,7 +17,7 @@ help: ## what can be made here
 run: $(RUN) ## start Kopilka with PostgreSQL and Valkey of its own; Ctrl-C stops it
 	@$(BIN)/kopilka up
 
-test: $(DEV) ## every test, in parallel
+test: $(DEV) $(AUDITS) ## every test, in parallel
 	@$(BIN)/python -m pytest -n $(WORKERS) -q
 
 check: $(DEV) ## everything that can be read without running: format, lint, types, imports, schema, migrations
@@ -62,4 +63,10 @@ $(DEV): requirements/dev.lock $(RUN)
 $(REPLAY): requirements/replay.lock $(RUN)
 	@echo "Installing a year of real receipts (once) ..."
 	@$(PIP) install --require-hashes -r requirements/replay.lock
+	@touch $@
+
+$(AUDITS): tests/clients/graphql-http/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || .ci/install-node
+	@echo "Installing the audits of GraphQL over HTTP (once) ..."
+	@cd $(dir $<) && npm ci --silent
 	@touch $@

@@ -1,0 +1,127 @@
+"""Documents parsed, validated, measured and compiled once, and kept while they are in use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+
+from .access import PUBLIC, Access
+from .inputs import Inputs
+from .limits import Limits
+from .plan import Plan, compile_operation
+from .shape import Shape, TooMuch, is_paged, price_of, shape_of, terms_of
+
+
+class InvalidDocument(Exception):
+    """A document that cannot run, with every error that says why."""
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a document, ready to run.
+
+    `price` is None when it depends on the variables. `plan` is None when graphql-core runs it.
+    """
+
+    document: DocumentNode
+    name: str | None
+    is_mutation: bool
+    roots: tuple[Shape, ...]
+    terms: tuple[Access, ...]
+    scopes: frozenset[str]
+    price: int | None
+    plan: Plan | None
+
+
+class Documents:
+    """The documents of a schema, the least recently used forgotten first."""
+
+    def __init__(
+        self, schema: GraphQLSchema, inputs: Inputs, limits: Limits, *, allow_introspection: bool
+    ) -> None:
+        self._schema = schema
+        self._inputs = inputs
+        self._limits = limits
+        self._rules = (
+            specified_rules if allow_introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        )
+        self._known: OrderedDict[str, Mapping[str | None, Operation]] = OrderedDict()
+
+    def operation(self, source: str, name: str | None) -> Operation:
+        """The operation `name` of the document, its only one when `name` is None.
+
+        Raises `InvalidDocument` when it does not parse, validate, or stay within the limits.
+        """
+        operations = self._known.get(source)
+        if operations is None:
+            operations = self._read(source)
+            self._known[source] = operations
+            if len(self._known) > self._limits.documents:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(source)
+        operation = operations.get(name)
+        if operation is None:
+            raise InvalidDocument([GraphQLError(_why_missing(name))])
+        return operation
+
+    def _read(self, source: str) -> Mapping[str | None, Operation]:
+        if len(source) > self._limits.source_characters:
+            message = f"The document is longer than {self._limits.source_characters} characters."
+            raise InvalidDocument([TooMuch(message)])
+        try:
+            document = parse(source, max_tokens=self._limits.tokens)
+        except GraphQLError as error:
+            raise InvalidDocument([error]) from None
+        errors = validate(self._schema, document, self._rules, max_errors=20)
+        if errors:
+            raise InvalidDocument(errors)
+        definitions = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        operations: dict[str | None, Operation] = {}
+        for definition in definitions:
+            operation = self._operation(document, definition)
+            operations[operation.name] = operation
+        if len(definitions) == 1:
+            operations[None] = operations[operation.name]
+        return operations
+
+    def _operation(self, document: DocumentNode, definition: OperationDefinitionNode) -> Operation:
+        try:
+            roots = shape_of(self._schema, document, definition, self._limits)
+        except TooMuch as error:
+            raise InvalidDocument([error]) from None
+        terms = tuple(terms_of(roots))
+        decoder = self._inputs.decoder(definition) if definition.variable_definitions else None
+        return Operation(
+            document=document,
+            name=definition.name.value if definition.name else None,
+            is_mutation=definition.operation is OperationType.MUTATION,
+            roots=roots,
+            terms=terms,
+            scopes=frozenset(access.scope for access in terms) - {PUBLIC},
+            price=None if is_paged(roots) else price_of(roots, {}),
+            plan=compile_operation(self._schema, definition, roots, decoder),
+        )
+
+
+def _why_missing(name: str | None) -> str:
+    if name is None:
+        return "Must provide operation name if query contains multiple operations."
+    return f"Unknown operation named '{name}'."

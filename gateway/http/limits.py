@@ -1,0 +1,26 @@
+"""How much one request may ask of the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of a request and the budget of a client; each one is a setting.
+
+    `body_bytes` holds 500 receipts of a dozen lines, the longest batch that is allowed.
+    `fields` counts a document's fields with fragments spread out, so that fragments cannot
+    multiply. The budget is a bucket of `budget` points of cost per client that fills by
+    `restore_per_second`; a mutation costs 10 and an item of a batch 1.
+    """
+
+    body_bytes: int = 4 * 1024 * 1024
+    source_characters: int = 100_000
+    tokens: int = 4_000
+    depth: int = 16
+    aliases: int = 30
+    fields: int = 2_000
+    documents: int = 2_000
+    budget: int = 1_000_000
+    restore_per_second: int = 100_000
