@@ -103,15 +103,20 @@ class DataFolder:
         return dict(found)
 
     def _write(self, file: str, content: dict[str, Any]) -> None:
-        path, scratch = self.path / file, self.path / f"{file}.new"
-        try:
-            with open(scratch, "w", opener=_private) as out:
-                json.dump(content, out, indent=2)
-                out.flush()
-                os.fsync(out.fileno())
-            scratch.replace(path)
-        except OSError as error:
-            raise explain(error, f"writing {path}") from error
+        write_private(self.path / file, json.dumps(content, indent=2))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put `text` in place of `path` at once, for its owner only, and have it on disk before returning."""
+    scratch = path.with_name(f"{path.name}.new")
+    try:
+        with open(scratch, "w", opener=_private) as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        raise explain(error, f"writing {path}") from error
 
 
 def is_free(host: str, port: int) -> bool:

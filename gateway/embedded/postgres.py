@@ -13,21 +13,19 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import asyncpg
 
 from gateway.unable import Unable, explain
 
 from .account import Account, reachable_copy, server_folder
+from .addresses import DATABASE, ROLES, postgres_url
 from .folder import DataFolder
 from .leftovers import wait_for_leftovers
 from .process import Child, last_complaint
 
 MAJOR: Final = 18
 ADMIN: Final = "kopilka_admin"
-ROLES: Final = ("kopilka_owner", "kopilka_writer", "kopilka_reader")
-DATABASE: Final = "kopilka"
 
 _START_SECONDS: Final = 120.0
 """Long enough to replay the log after a crash."""
@@ -121,8 +119,11 @@ class Postgres:
 
     def url(self, role: str, database: str = DATABASE) -> str:
         """Where `role` connects to `database`, password included."""
-        password = quote(self._data.secret(role), safe="")
-        return f"postgresql://{role}:{password}@127.0.0.1:{self._port}/{database}"
+        return postgres_url(role, self._data.secret(role), self._port, database)
+
+    def role_urls(self) -> dict[str, str]:
+        """The settings that name this server."""
+        return {setting: self.url(role) for setting, role in ROLES.items()}
 
     @property
     def _cluster(self) -> Path:
@@ -198,12 +199,12 @@ class Postgres:
         connection = await asyncpg.connect(self.url(ADMIN, "postgres"))
         try:
             known = {row[0] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
-            for role in ROLES:
+            for role in ROLES.values():
                 if role not in known:
                     # A role's password cannot be a bind parameter; ours has no quotes to escape.
                     await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{self._data.secret(role)}'")
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-                await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLES[0]}")
+                await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLES['owner_url']}")
         finally:
             await connection.close()
 

@@ -1,24 +1,12 @@
-"""Both servers of one installation, and the addresses they are reached at."""
+"""Both servers of one installation, started and stopped together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .account import remove_server_folder, serving_account
+from .addresses import ROLES, Addresses
 from .folder import DataFolder
-from .postgres import ADMIN, ROLES, Postgres
-from .process import Child
+from .postgres import ADMIN, Postgres
 from .valkey import Valkey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """URLs with passwords: for migrations, for writing, for filtered reading, for jobs."""
-
-    owner: str
-    writer: str
-    reader: str
-    redis: str
 
 
 class Servers:
@@ -39,7 +27,7 @@ class Servers:
         except BaseException:
             self.stop()
             raise
-        owner, writer, reader = (self._postgres.url(role) for role in ROLES)
+        owner, writer, reader = (self._postgres.url(role) for role in ROLES.values())
         return Addresses(owner=owner, writer=writer, reader=reader, redis=self._valkey.url)
 
     def stop(self) -> None:
@@ -56,7 +44,3 @@ class Servers:
     def admin_url(self) -> str:
         """The superuser's address of the maintenance database: for tests and measurements."""
         return self._postgres.url(ADMIN, "postgres")
-
-    def children(self) -> list[Child]:
-        """The running servers."""
-        return [self._postgres.child, self._valkey.child]

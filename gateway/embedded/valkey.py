@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.unable import Unable, explain
 
 from .account import Account, reachable_copy, server_folder
+from .addresses import valkey_url
 from .folder import DataFolder
 from .process import Child, last_complaint
 
@@ -63,7 +64,7 @@ class Valkey:
     @property
     def url(self) -> str:
         """Where to connect, password included."""
-        return f"redis://:{self._data.secret('valkey')}@127.0.0.1:{self._port}/0"
+        return valkey_url(self._data.secret("valkey"), self._port)
 
     def _configure(self, folder: Path) -> Path:
         """Written to a file of the account's own: a command line is readable by everybody."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
+
+from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 
 import ledger.kernel.tables  # noqa: F401 - registers itself
 from ledger.kernel.database import metadata
@@ -26,7 +27,7 @@ for _room in _ROOMS:
         import_module(_room)
 
 
-def is_ours(name: str | None, type_: str, _parents: MutableMapping[str, str | None]) -> bool:
+def is_ours(name: str | None, type_: NameFilterType, _parents: NameFilterParentNames) -> bool:
     """Whether a database object takes part in comparisons: partitions are made at run time."""
     return type_ != "table" or name in metadata.tables or not _is_partition(name)
 

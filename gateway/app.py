@@ -1,0 +1,24 @@
+"""The gateway as one ASGI application: its routes, counted and named."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from gateway import oauth
+
+from . import health
+from .metrics import Observed, metrics
+from .services import Services
+
+
+def create_app(services: Services) -> ASGIApp:
+    """The application that answers with `services`, which the caller opens and closes."""
+    routes: list[BaseRoute] = [
+        *oauth.routes(services.authorization),
+        *health.routes(services.database),
+        Route("/metrics", metrics),
+    ]
+    paths = frozenset(route.path for route in routes if isinstance(route, Route))
+    return Observed(Starlette(routes=routes), paths)

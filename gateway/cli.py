@@ -1,0 +1,44 @@
+"""The `kopilka` command: what can be typed, and how a failure is said in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import typer
+
+from .commands.doctor import doctor_command
+from .commands.migrate import migrate_command
+from .commands.serve import serve_command
+from .commands.up import up_command
+from .commands.worker import worker_command
+from .unable import Unable
+
+app: Final = typer.Typer(
+    name="kopilka",
+    help="Kopilka: one points currency for many merchants.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.command("up")(up_command)
+app.command("serve")(serve_command)
+app.command("worker")(worker_command)
+app.command("migrate")(migrate_command)
+app.command("doctor")(doctor_command)
+
+
+def main() -> None:
+    """Run the command line; anything that is in the way of it becomes one sentence and exit code 1."""
+    try:
+        app()
+    except Unable as reason:
+        print(f"kopilka: {reason}", file=sys.stderr)  # noqa: T201 - this is the answer
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

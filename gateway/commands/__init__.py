@@ -1,0 +1,1 @@
+"""The commands of `kopilka`, one file each."""

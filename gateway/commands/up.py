@@ -1,0 +1,161 @@
+"""`kopilka up`: everything on this machine with one command, stopped by Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from gateway.demo import DemoClients, load
+from gateway.embedded import Child, DataFolder, Postgres, Valkey, last_complaint, serving_account
+from gateway.services import open_services
+from gateway.settings import Settings
+from gateway.unable import Unable
+from members import MasterKeys
+
+from .installation import DataOption, JsonOption, completed, settings_with
+from .migrate import ClockOption, StartsAtOption, migrated
+from .serve import listen
+
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_READY_SECONDS: Final = 60.0
+
+
+def up_command(
+    port: Annotated[int | None, typer.Option(help="Where to serve [default: 8000].")] = None,
+    data: DataOption = None,
+    clock: ClockOption = None,
+    starts_at: StartsAtOption = None,
+    worker: Annotated[bool, typer.Option(help="Run background jobs too.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Kopilka with servers of its own, load the demo coalition, and serve until Ctrl-C."""
+    for each in _STOPPING:
+        signal.signal(each, signal.default_int_handler)
+    settings = settings_with(data=data, port=port)
+    listen(settings.host, settings.port).close()
+    with ExitStack() as stack:
+        folder = DataFolder(settings.data_dir)
+        stack.callback(folder.close)
+        settings, children = _start_servers(settings, folder, stack)
+        migrated(settings, clock=clock, starts_at=starts_at)
+        clients = asyncio.run(_load_demo(settings))
+        if worker:
+            children.append(_start_worker(settings, folder, stack))
+        children.append(_start_gateway(settings, folder, stack))
+        _tell(settings, clients, as_json=as_json)
+        _wait_for_the_end(children)
+
+
+def _start_servers(settings: Settings, folder: DataFolder, stack: ExitStack) -> tuple[Settings, list[Child]]:
+    """Start what the environment does not name; complete settings, and the servers to watch."""
+    account = serving_account()
+    known = {"master_key": folder.secret("master_key", lambda: MasterKeys.generate().reveal())}
+    children = []
+    if settings.database_url is None:
+        postgres = Postgres(folder, account)
+        stack.callback(postgres.stop)
+        postgres.start()
+        known |= postgres.role_urls()
+        children.append(postgres.child)
+    if settings.redis_url is None:
+        valkey = Valkey(folder, account)
+        stack.callback(valkey.stop)
+        valkey.start()
+        known["redis_url"] = valkey.url
+        children.append(valkey.child)
+    return completed(settings, known), children
+
+
+async def _load_demo(settings: Settings) -> DemoClients:
+    async with open_services(settings) as services:
+        return await load(services, settings.data_dir)
+
+
+def _start_worker(settings: Settings, folder: DataFolder, stack: ExitStack) -> Child:
+    worker = _start("worker", settings, folder)
+    stack.callback(worker.stop)
+    return worker
+
+
+def _start_gateway(settings: Settings, folder: DataFolder, stack: ExitStack) -> Child:
+    gateway = _start("gateway", settings, folder)
+    stack.callback(gateway.stop, seconds=settings.drain_seconds + 10)
+    gateway.wait_until(
+        lambda: _is_ready(settings),
+        seconds=_READY_SECONDS,
+        failure=lambda: last_complaint(folder.path / "logs" / "gateway.log"),
+    )
+    return gateway
+
+
+def _start(name: str, settings: Settings, folder: DataFolder) -> Child:
+    """Start one of our own commands, told everything through its environment."""
+    command = "serve" if name == "gateway" else name
+    with folder.log(name) as log:
+        return Child(
+            f"The {name}",
+            [sys.executable, "-m", "gateway.cli", command],
+            log=log,
+            environment={**os.environ, **_environment(settings)},
+        )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    names = ("database_url", "owner_url", "reader_url", "redis_url", "master_key")
+    return {
+        **{f"KOPILKA_{name.upper()}": settings.require(name) for name in names},
+        "KOPILKA_DATA_DIR": str(settings.data_dir.absolute()),
+        "KOPILKA_HOST": settings.host,
+        "KOPILKA_PORT": str(settings.port),
+        "KOPILKA_ISSUER": settings.issuer,
+    }
+
+
+def _is_ready(settings: Settings) -> bool:
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _wait_for_the_end(children: Sequence[Child]) -> None:
+    """Sleep until somebody says stop, which is well, or a child ends by itself, which is not."""
+    watched = {*_STOPPING, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    while all(child.is_running for child in children):
+        if signal.sigwait(watched) != signal.SIGCHLD:
+            return
+    ended = next(child for child in children if not child.is_running)
+    raise Unable(f"{ended.name} ended by itself, so everything was stopped; its log says why.")
+
+
+def _tell(settings: Settings, clients: DemoClients, *, as_json: bool) -> None:
+    graphql = f"{settings.issuer}/graphql"
+    people = {"partner": clients.partner, "operator": clients.operator, "finance": clients.finance}
+    if as_json:
+        said: dict[str, object] = {"graphql": graphql, "issuer": settings.issuer}
+        said |= {who: {"client_id": it.id, "client_secret": it.secret} for who, it in people.items()}
+        print(json.dumps(said), flush=True)  # noqa: T201 - programs read this line
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]Kopilka is up.[/bold] Data: {settings.data_dir.absolute()}\n")
+    console.print(f"  GraphiQL       {graphql}", markup=False)
+    for who, client in people.items():
+        console.print(f"  {who.capitalize():<14} {client.id}  {client.secret}", markup=False)
+    console.print("\n  Earn points:\n", markup=False)
+    console.print(clients.curl, markup=False)
+    console.print("\n  Ctrl-C stops everything.", markup=False)

@@ -1,0 +1,117 @@
+"""The demo coalition: what a newcomer finds after `kopilka up`.
+
+A secret is shown once, so those of the demo are kept in the data folder, readable by its owner
+only; the database holds no more than their digests.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.embedded.folder import write_private
+from gateway.services import Services
+from partners import (
+    Funding,
+    ProgrammeExists,
+    Terms,
+    create_partner,
+    create_programme,
+    make_agreement,
+    open_outlet,
+)
+from partners.clients import SCOPES_OF_KIND, Kind, create_client
+
+_BY: Final = "demo"
+_FILE: Final = "demo.json"
+
+_PARTNERS: Final = (
+    ("Ryadom", "shop-1", Terms(funding=Funding.AT_ISSUE, earn_rate_ppm=10_000)),
+    ("Lira", "lira-1", Terms(funding=Funding.AT_REDEMPTION, earn_rate_ppm=30_000)),
+    ("Toplivo 95", "pump-1", Terms(funding=Funding.AT_REDEMPTION, earn_rate_ppm=5_000)),
+)
+"""A supermarket, a pharmacy and a filling station: name, code of the first outlet, terms."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """An OAuth client and its secret, both made for this installation."""
+
+    id: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoClients:
+    """Who may call the demo, and a line to paste that earns points."""
+
+    partner: ClientSecret
+    operator: ClientSecret
+    finance: ClientSecret
+    curl: str
+
+
+async def load(services: Services, data_dir: Path) -> DemoClients:
+    """Make the demo coalition in an empty installation; give its clients, again on every start."""
+    file = data_dir / _FILE
+    if not file.exists():
+        async with services.database.writer.begin() as connection:
+            made = await _make(connection, services.clock.now())
+            # Written before the commit: a secret in no database is harmless, a lost one is not.
+            write_private(file, json.dumps({name: asdict(client) for name, client in made.items()}))
+        await services.directories.reload()
+        await services.ledger.reload_calendar()
+    known = {name: ClientSecret(**client) for name, client in json.loads(file.read_text()).items()}
+    return DemoClients(
+        partner=known["partner"],
+        operator=known["operator"],
+        finance=known["finance"],
+        curl=_curl(services.settings.issuer, known["partner"]),
+    )
+
+
+async def _make(connection: AsyncConnection, at: datetime) -> dict[Kind, ClientSecret]:
+    try:
+        async with connection.begin_nested():
+            await create_programme(
+                connection, name="Kopilka", currency="RUB", time_zone="Europe/Moscow", at=at, by=_BY
+            )
+    except ProgrammeExists:
+        pass
+    partners = [await _make_partner(connection, *each, at) for each in _PARTNERS]
+    return {
+        "partner": await _make_client(connection, "partner", partners[0]),
+        "operator": await _make_client(connection, "operator", None),
+        "finance": await _make_client(connection, "finance", None),
+    }
+
+
+async def _make_partner(connection: AsyncConnection, name: str, code: str, terms: Terms, at: datetime) -> int:
+    partner = await create_partner(connection, name=name, at=at, by=_BY)
+    await make_agreement(connection, partner.id, terms=terms, at=at, by=_BY)
+    await open_outlet(connection, partner.id, code=code, name=f"{name}, first outlet", at=at, by=_BY)
+    return partner.id
+
+
+async def _make_client(connection: AsyncConnection, kind: Kind, partner: int | None) -> ClientSecret:
+    made = await create_client(
+        connection,
+        kind=kind,
+        partner=partner,
+        name=f"demo {kind}",
+        scopes=SCOPES_OF_KIND[kind],
+        outlets=None,
+        jwks=None,
+        at=datetime.now(UTC),
+    )
+    assert made.secret is not None, "a client without keys has a secret"
+    return ClientSecret(made.client.client_id, made.secret)
+
+
+def _curl(issuer: str, client: ClientSecret) -> str:
+    return f"curl -s -u {client.id}:{client.secret} -d grant_type=client_credentials {issuer}/oauth/token"

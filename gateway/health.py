@@ -1,0 +1,48 @@
+"""Whether this process lives, and whether it should be given work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ledger.kernel.database import Database
+
+from .migrations.upgrade import pending
+from .unable import Unable
+
+
+def routes(database: Database) -> list[Route]:
+    """`/healthz` and `/readyz`."""
+    return [Route("/healthz", _healthz), Route("/readyz", _readyz_of(database))]
+
+
+async def _healthz(_request: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+def _readyz_of(database: Database) -> Callable[[Request], Awaitable[Response]]:
+    """Ready means: PostgreSQL answers and has this code's migrations.
+
+    The queue is not asked: without it tills go on, and jobs run later.
+    """
+
+    async def readyz(_request: Request) -> Response:
+        try:
+            async with database.writer.connect() as connection:
+                missing = await pending(connection)
+        except (SQLAlchemyError, OSError):
+            return _answer("PostgreSQL does not answer")
+        except Unable as reason:
+            return _answer(str(reason))
+        return _answer(f"migrations are missing: {', '.join(missing)}" if missing else None)
+
+    return readyz
+
+
+def _answer(problem: str | None) -> Response:
+    body = {"ready": problem is None} | ({"problem": problem} if problem else {})
+    return JSONResponse(body, status_code=503 if problem else 200)

@@ -1,0 +1,106 @@
+"""The queue of background work: the one module that knows arq.
+
+A job may run twice, late, or be forgotten with the queue: each is idempotent, and what is to be
+done is read from PostgreSQL. Arguments and results are JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from arq import cron, func
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.typing import WorkerCoroutine
+from arq.worker import Worker
+
+Task = Callable[[Any], Awaitable[None]]
+"""What a job does, given whatever the worker was started with."""
+
+TIMEOUT_SECONDS: Final = 60
+"""A job that needs longer does a part and leaves the rest to its next turn."""
+
+_TRIES: Final = 3
+_KEPT_SECONDS: Final = 60
+_QUEUE: Final = "kopilka:jobs"
+_DRAIN_SECONDS: Final = 15
+_CONTEXT: Final = "services"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A named task: run when asked, and at `seconds` of every minute or once at `minute` past the hour."""
+
+    name: str
+    task: Task
+    seconds: frozenset[int] = frozenset()
+    minute: int | None = None
+
+
+class Jobs:
+    """The sending end of the queue."""
+
+    def __init__(self, pool: ArqRedis) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, redis_url: str) -> Jobs:
+        """Connect to the queue."""
+        pool = await create_pool(
+            RedisSettings.from_dsn(redis_url),
+            job_serializer=_encode,
+            job_deserializer=msgspec.json.decode,
+            default_queue_name=_QUEUE,
+        )
+        return cls(pool)
+
+    async def ask(self, name: str) -> None:
+        """Have the job called `name` run soon; asked again before it ran, it runs once."""
+        await self._pool.enqueue_job(name, _job_id=name)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._pool.aclose()
+
+
+async def work(redis_url: str, jobs: Sequence[Job], services: object) -> None:
+    """Run `jobs` until SIGTERM or SIGINT; those under way then have a while to finish."""
+    worker = Worker(
+        functions=[func(_runner(job), name=job.name) for job in jobs],
+        cron_jobs=[_cron(job) for job in jobs if job.seconds or job.minute is not None],
+        redis_settings=RedisSettings.from_dsn(redis_url),
+        queue_name=_QUEUE,
+        job_timeout=TIMEOUT_SECONDS,
+        job_completion_wait=_DRAIN_SECONDS,
+        keep_result=_KEPT_SECONDS,
+        max_tries=_TRIES,
+        max_jobs=4,
+        job_serializer=_encode,
+        job_deserializer=msgspec.json.decode,
+        ctx={_CONTEXT: services},
+        log_results=False,
+    )
+    try:
+        await worker.async_run()
+    finally:
+        await worker.close()
+
+
+def _cron(job: Job) -> Any:
+    seconds = set(job.seconds) or 0
+    return cron(_runner(job), name=f"cron:{job.name}", second=seconds, minute=job.minute, unique=True)
+
+
+def _runner(job: Job) -> WorkerCoroutine:
+    async def run(ctx: dict[str, Any], *_args: Any, **_kwargs: Any) -> None:
+        await job.task(ctx[_CONTEXT])
+
+    run.__qualname__ = job.name
+    return run
+
+
+def _encode(value: object) -> bytes:
+    """A failed job's exception is a result too: its text is enough."""
+    return msgspec.json.encode(value, enc_hook=repr)

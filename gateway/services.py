@@ -1,0 +1,103 @@
+"""Everything a process holds open to answer: opened and closed in one place, in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.oauth import Addresses, AuthorizationServer, KeyRing, KeySealer, Upkeep, Verifier
+from ledger import Ledger
+from ledger.kernel.clock import Clock
+from ledger.kernel.database import Database
+from members import Handles, MasterKeys, Tokens
+from partners import Directories, QuoteTokens
+
+from .clock import ProgrammeClock
+from .migrations.upgrade import pending
+from .settings import Settings
+from .unable import Unable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the gateway and the worker reach the rooms through."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    clock: Clock
+    keys: MasterKeys
+    handles: Handles
+    tokens: Tokens
+    quotes: QuoteTokens
+    directories: Directories
+    authorization: AuthorizationServer
+    verifier: Verifier
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Services that run until the block ends. Raises `Unable` when the installation is not ready."""
+    keys = master_keys(settings)
+    async with AsyncExitStack() as stack:
+        database = await Database.open(
+            writer_url=settings.require("database_url"),
+            reader_url=settings.require("reader_url"),
+            lane_connections=settings.lane_connections,
+        )
+        stack.push_async_callback(database.close)
+        await _check_migrations(database)
+        directories = Directories(database)
+        await directories.start()
+        stack.push_async_callback(directories.stop)
+        programme_clock = await ProgrammeClock.read(database)
+        programme_clock.start()
+        stack.push_async_callback(programme_clock.stop)
+        addresses = Addresses(settings.issuer)
+        key_ring = KeyRing(KeySealer(keys.derive("oauth/signing-keys", keys.versions[0])))
+        verifier = Verifier(key_ring, addresses)
+        upkeep = Upkeep(database, key_ring, verifier)
+        await upkeep.start()
+        stack.push_async_callback(upkeep.stop)
+        ledger = _ledger(settings, database, programme_clock.clock)
+        await ledger.start()
+        stack.push_async_callback(ledger.drain)
+        yield Services(
+            settings=settings,
+            database=database,
+            ledger=ledger,
+            clock=programme_clock.clock,
+            keys=keys,
+            handles=Handles(keys),
+            tokens=Tokens(database, keys),
+            quotes=QuoteTokens(keys),
+            directories=directories,
+            authorization=AuthorizationServer(database, key_ring, addresses),
+            verifier=verifier,
+        )
+
+
+def master_keys(settings: Settings) -> MasterKeys:
+    """The master keys that the settings hold. Raises `Unable`."""
+    try:
+        return MasterKeys.from_text(settings.require("master_key"))
+    except ValueError as error:
+        raise Unable(f"KOPILKA_MASTER_KEY is wrong: {error}.") from None
+
+
+async def _check_migrations(database: Database) -> None:
+    async with database.writer.connect() as connection:
+        if await pending(connection):
+            raise Unable("The database lacks migrations of this version: run kopilka migrate.")
+
+
+def _ledger(settings: Settings, database: Database, clock: Clock) -> Ledger:
+    return Ledger(
+        database,
+        clock,
+        lanes=settings.lanes,
+        connections=settings.lane_connections,
+        batch_limit=settings.batch_limit,
+        queue_limit=settings.queue_limit,
+    )
