@@ -43,5 +43,6 @@ __all__ = [
     "Void",
     "fence",
     "flows",
+    "proof",
     "stock",
 ]

@@ -229,7 +229,7 @@ def _decide_all(
                 continue
             try:
                 decided.answers.append(_decide_one(decided, command, own))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a fault of one command must not be everybody's
                 # Its half-made changes are in the wallets, so the whole batch starts over.
                 faults[index] = Fault(error)
                 break
@@ -382,7 +382,12 @@ def _wallet(loaded: Loaded, member: int) -> Wallet:
         wallet.is_whole = True
         wallet.lots = {row[1]: Lot(*row[1:]) for row in loaded.lots.get(member, ())}
         wallet.holds = {
-            row[0]: Hold(*row, [Slice(*part[1:]) for part in loaded.slices.get(row[0], ())])
-            for row in loaded.holds.get(member, ())
+            row[0]: _hold(row, loaded.slices.get(row[0], ())) for row in loaded.holds.get(member, ())
         }
     return wallet
+
+
+def _hold(row: tuple[Any, ...], slices: Sequence[tuple[Any, ...]]) -> Hold:
+    id_, member, partner, outlet, terms, expires_at, is_open, has_lapsed = row
+    parts = [Slice(*part[1:]) for part in slices]
+    return Hold(id_, member, partner, outlet, terms, expires_at, is_open, has_lapsed, parts)

@@ -179,7 +179,7 @@ class Lanes:
                 await asyncio.sleep(RETRY_SECONDS)
             except asyncpg.DeadlockDetectedError:
                 continue
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits must get an answer, whatever it was
                 if len(commands) == 1:
                     return [Fault(error)]
                 # One of them cannot be written: alone, the others can.

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .kernel.ids import bucket_of
@@ -144,6 +144,6 @@ def _is_open() -> Any:
     return wallets.c.bucket.in_(select(heads.c.bucket).where(heads.c.fenced.is_(None)))
 
 
-def _recorded(row: Row[Any]) -> Recorded:
+def _recorded(row: Any) -> Recorded:
     outcome = msgspec.structs.replace(_decode(row.outcome), detail=row.detail)
-    return Recorded(**{**row._mapping, "outcome": outcome})
+    return Recorded(**{**row._asdict(), "outcome": outcome})

@@ -75,7 +75,7 @@ _LOTS: Final = f"""
     FROM unnest($3::smallint[], $4::bigint[], $5::bigint[]) AS pinned (bucket, member, id)
     JOIN lots l ON l.bucket = pinned.bucket AND l.member = pinned.member AND l.id = pinned.id
          AND l.available = 0 AND l.pending = 0
-"""
+"""  # noqa: S608 - a constant list of columns
 _SAVE: Final = """
     WITH moved_wallets AS (
         UPDATE wallets w
@@ -102,7 +102,8 @@ _SAVE: Final = """
         DO UPDATE SET points = s.points + excluded.points
     ), less_stock AS (
         UPDATE stock s SET points = s.points + n.points
-        FROM unnest($27::smallint[], $28::int[], $29::int[], $30::int[], $31::int[], $32::int[], $33::bigint[])
+        FROM unnest($27::smallint[], $28::int[], $29::int[], $30::int[], $31::int[], $32::int[],
+                    $33::bigint[])
              AS n (bucket, issuer, obligor, tariff, issue_month, expiry_month, points)
         WHERE s.bucket = n.bucket AND s.issuer = n.issuer AND s.obligor = n.obligor
           AND s.tariff = n.tariff AND s.issue_month = n.issue_month AND s.expiry_month = n.expiry_month
@@ -128,7 +129,8 @@ _SAVE_HOLDS: Final = """
         WHERE s.bucket = n.bucket AND s.hold = n.hold AND s.ordinal = n.ordinal
     )
     UPDATE holds h SET is_open = n.is_open, has_lapsed = n.has_lapsed
-    FROM unnest($6::smallint[], $7::bigint[], $8::boolean[], $9::boolean[]) AS n (bucket, id, is_open, has_lapsed)
+    FROM unnest($6::smallint[], $7::bigint[], $8::boolean[], $9::boolean[])
+         AS n (bucket, id, is_open, has_lapsed)
     WHERE h.bucket = n.bucket AND h.id = n.id
 """
 _FENCE_STOCK: Final = """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..commands import Authorize, Burn, Capture, Command, Earn, Void
-from ..journal import Journal
-from ..refusals import MemberFrozen
-from ..wallet import Wallet
+from ledger.commands import Authorize, Burn, Capture, Command, Earn, Void
+from ledger.journal import Journal
+from ledger.refusals import MemberFrozen
+from ledger.wallet import Wallet
+
 from . import burning, earning
 from .due import next_due
 from .situation import Situation

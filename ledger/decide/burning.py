@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..accounts import AVAILABLE, HELD, REDEEMED
-from ..commands import Authorize, Burn, Capture, Void
-from ..holds import Hold, Slice, take
-from ..journal import Journal, Line, Opened
-from ..lots import Lot, consume, in_order
-from ..outcomes import SliceTaken
-from ..refusals import CaptureExceedsHold, HoldClosed, HoldExpired, HoldNotFound, InsufficientPoints
-from ..wallet import Wallet
+from ledger.accounts import AVAILABLE, HELD, REDEEMED
+from ledger.commands import Authorize, Burn, Capture, Void
+from ledger.holds import Hold, Slice, take
+from ledger.journal import Journal, Line, Opened
+from ledger.lots import Lot, consume, in_order
+from ledger.outcomes import SliceTaken
+from ledger.refusals import CaptureExceedsHold, HoldClosed, HoldExpired, HoldNotFound, InsufficientPoints
+from ledger.wallet import Wallet
+
 from .giving_back import give_back
 from .situation import Situation
 
@@ -36,7 +37,7 @@ def authorize(wallet: Wallet, command: Authorize, situation: Situation) -> Journ
     )
 
 
-def burn(wallet: Wallet, command: Burn, situation: Situation) -> Journal:
+def burn(wallet: Wallet, command: Burn, _situation: Situation) -> Journal:
     """Redeem at once: available → redeemed."""
     taken = _choose(wallet, command.points)
     return Journal(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..accounts import AVAILABLE, EXPIRED, PENDING
-from ..journal import Journal, Line
-from ..lots import Lot
-from ..wallet import Wallet
+from ledger.accounts import AVAILABLE, EXPIRED, PENDING
+from ledger.journal import Journal, Line
+from ledger.lots import Lot
+from ledger.wallet import Wallet
+
 from .giving_back import give_back
 from .situation import Situation
 

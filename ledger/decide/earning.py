@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ..accounts import AVAILABLE, ISSUED, PENDING
-from ..commands import Earn
-from ..journal import Journal, Line
-from ..kernel.refusals import InvalidInput
-from ..lots import Lot
-from ..wallet import Wallet, lot_id
+from ledger.accounts import AVAILABLE, ISSUED, PENDING
+from ledger.commands import Earn
+from ledger.journal import Journal, Line
+from ledger.kernel.refusals import InvalidInput
+from ledger.lots import Lot
+from ledger.wallet import Wallet, lot_id
+
 from .situation import Situation
 
 
-def earn(wallet: Wallet, command: Earn, situation: Situation) -> Journal:
+def earn(_wallet: Wallet, command: Earn, situation: Situation) -> Journal:
     """Make one lot. A release that is already past is not waited for. 0 points make nothing."""
     points = command.points
     if points == 0:

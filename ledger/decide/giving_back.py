@@ -7,11 +7,12 @@ from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from ..accounts import AVAILABLE, HELD
-from ..holds import Hold, Slice
-from ..journal import Line
-from ..lots import Lot
-from ..wallet import Wallet, lot_id
+from ledger.accounts import AVAILABLE, HELD
+from ledger.holds import Hold, Slice
+from ledger.journal import Line
+from ledger.lots import Lot
+from ledger.wallet import Wallet, lot_id
+
 from .situation import Situation
 
 GRACE_DAYS: Final = 14

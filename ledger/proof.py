@@ -1,0 +1,241 @@
+"""Proof: the ledger's invariants as queries. A violation names the row that breaks one.
+
+Each room registers its own invariants in the same shape; `kopilka prove`, the `proof` query,
+the worker and the tests all run the same list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ledger import recount
+from ledger.accounts import FLOW_OF, STOCK_SIGN
+
+LIMIT: Final = 20
+"""Violations named per invariant: enough to see what is wrong, never a flood."""
+
+
+_COUNTS: Final = text(
+    "SELECT (SELECT count(*) FROM operations), (SELECT count(*) FROM lines), (SELECT count(*) FROM blocks)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row that breaks an invariant; `bucket` is None where no single bucket is to blame."""
+
+    invariant: str
+    bucket: int | None
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A claim about the whole ledger, and how to look for what breaks it."""
+
+    name: str
+    claim: str
+    find: Callable[[AsyncConnection], Awaitable[list[Finding]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a run of all invariants found, in one snapshot of the database."""
+
+    checked: tuple[Invariant, ...]
+    findings: tuple[Finding, ...]
+    operations: int
+    lines: int
+    blocks: int
+
+    @property
+    def is_ok(self) -> bool:
+        """True when nothing was found."""
+        return not self.findings
+
+
+async def prove(engine: AsyncEngine, invariants: Sequence[Invariant]) -> Proof:
+    """Run `invariants` in one repeatable-read snapshot. Nothing is written and nobody is locked out."""
+    findings: list[Finding] = []
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        for invariant in invariants:
+            findings += (await invariant.find(connection))[:LIMIT]
+        operations, lines, blocks = (await connection.execute(_COUNTS)).one()
+    return Proof(tuple(invariants), tuple(findings), operations, lines, blocks)
+
+
+def by_query(name: str, claim: str, sql: str) -> Invariant:
+    """An invariant whose query gives a row (bucket, description) for each violation."""
+
+    async def find(connection: AsyncConnection) -> list[Finding]:
+        rows = await connection.execute(text(f"SELECT * FROM ({sql}) AS violation LIMIT {LIMIT}"))  # noqa: S608
+        return [Finding(name, bucket, row) for bucket, row in rows]
+
+    return Invariant(name, claim, find)
+
+
+async def _find_in_history(connection: AsyncConnection) -> list[Finding]:
+    found: AsyncIterator[recount.Flaw] = recount.flaws(connection)
+    return [Finding("chain", flaw.bucket, flaw.row) async for flaw in found]
+
+
+async def _find_in_flow_hashes(connection: AsyncConnection) -> list[Finding]:
+    return [Finding("flow_hashes", flaw.bucket, flaw.row) async for flaw in recount.flow_flaws(connection)]
+
+
+_FLOW_CASES: Final = " ".join(
+    f"WHEN debit = {debit} AND credit = {credit} THEN '{operation}'"
+    for (debit, credit), operation in FLOW_OF.items()
+)
+_STOCK_SIGNS: Final = " ".join(f"WHEN '{operation}' THEN {sign}" for operation, sign in STOCK_SIGN.items())
+
+INVARIANTS: Final = (
+    by_query(
+        "lots",
+        "available and pending points equal the sum of the lots",
+        """
+        SELECT w.bucket, format('wallet of member %s: available %s, pending %s; its lots: %s, %s', w.member,
+                                w.available, w.pending, coalesce(l.available, 0), coalesce(l.pending, 0))
+        FROM wallets w
+        FULL JOIN (SELECT member, sum(available) AS available, sum(pending) AS pending
+                   FROM lots GROUP BY member) l USING (member)
+        WHERE coalesce(w.available, 0) <> coalesce(l.available, 0)
+           OR coalesce(w.pending, 0) <> coalesce(l.pending, 0)
+        """,
+    ),
+    by_query(
+        "slices",
+        "held points equal the sum of the open slices",
+        """
+        SELECT w.bucket, format('wallet of member %s: held %s; its slices: %s', w.member, w.held,
+                                coalesce(s.held, 0))
+        FROM wallets w
+        FULL JOIN (SELECT member, sum(points - captured - released) AS held FROM slices GROUP BY member) s
+            USING (member)
+        WHERE coalesce(w.held, 0) <> coalesce(s.held, 0)
+        """,
+    ),
+    by_query(
+        "wallets",
+        "every wallet equals the sum of its lines",
+        """
+        SELECT coalesce(w.bucket, (coalesce(w.member, m.member) >> 56)::smallint),
+               format('wallet of member %s: %s/%s/%s/%s pending/available/held/due; its lines: %s/%s/%s/%s',
+                      coalesce(w.member, m.member), w.pending, w.available, w.held, w.clawback_due,
+                      m.pending, m.available, m.held, m.due)
+        FROM wallets w
+        FULL JOIN (
+            SELECT member,
+                   sum(amount) FILTER (WHERE kind = 2) AS pending,
+                   sum(amount) FILTER (WHERE kind = 3) AS available,
+                   sum(amount) FILTER (WHERE kind = 4) AS held,
+                   -sum(amount) FILTER (WHERE kind = 5) AS due
+            FROM (SELECT debit_owner AS member, debit AS kind, -amount AS amount
+                  FROM lines WHERE debit BETWEEN 2 AND 5
+                  UNION ALL
+                  SELECT credit_owner, credit, amount FROM lines WHERE credit BETWEEN 2 AND 5) AS moved
+            GROUP BY member
+        ) m USING (member)
+        WHERE coalesce(w.pending, 0) <> coalesce(m.pending, 0)
+           OR coalesce(w.available, 0) <> coalesce(m.available, 0)
+           OR coalesce(w.held, 0) <> coalesce(m.held, 0)
+           OR coalesce(w.clawback_due, 0) <> coalesce(m.due, 0)
+        """,
+    ),
+    by_query(
+        "flows",
+        "every flow equals the sum of its lines",
+        f"""
+        SELECT coalesce(f.bucket, l.bucket),
+               format('flow %s of period %s, issuer %s, obligor %s, redeemer %s: %s points in %s; '
+                      'its lines: %s in %s', operation, period, issuer, obligor, redeemer,
+                      f.points, f.count, l.points, l.count)
+        FROM flows f
+        FULL JOIN (
+            SELECT bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period,
+                   sum(amount) AS points, count(*) AS count
+            FROM (SELECT *, CASE {_FLOW_CASES} END AS operation FROM
+                  (SELECT bucket, period, issuer, obligor, redeemer, tariff, terms, origin_period, amount,
+                          debit, credit FROM lines WHERE unit = 'PTS') AS moved) AS named
+            WHERE operation IS NOT NULL
+            GROUP BY bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period
+        ) l USING (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period)
+        WHERE f.points IS DISTINCT FROM l.points OR f.count IS DISTINCT FROM l.count
+        """,  # noqa: S608 - constants of the chart of accounts
+    ),
+    Invariant("flow_hashes", "every flow's additive hash covers exactly its lines", _find_in_flow_hashes),
+    by_query(
+        "stock",
+        "stock equals what the lots and the open slices hold",
+        """
+        SELECT coalesce(s.bucket, o.bucket),
+               format('stock of issuer %s, obligor %s, tariff %s: %s; its lots and slices: %s',
+                      issuer, obligor, tariff, s.points, o.points)
+        FROM (SELECT bucket, issuer, obligor, tariff, sum(points) AS points
+              FROM stock GROUP BY bucket, issuer, obligor, tariff) s
+        FULL JOIN (
+            SELECT bucket, issuer, obligor, tariff, sum(points) AS points
+            FROM (SELECT bucket, issuer, obligor, tariff, available AS points FROM lots
+                  UNION ALL
+                  SELECT bucket, issuer, obligor, tariff, points - captured - released FROM slices) AS owed
+            GROUP BY bucket, issuer, obligor, tariff
+        ) o USING (bucket, issuer, obligor, tariff)
+        WHERE coalesce(s.points, 0) <> coalesce(o.points, 0)
+        """,
+    ),
+    by_query(
+        "stock_flows",
+        "stock equals what was released, less what was burned, expired and taken back",
+        f"""
+        SELECT coalesce(s.bucket, f.bucket),
+               format('stock of issuer %s, obligor %s, tariff %s: %s; its flows: %s',
+                      issuer, obligor, tariff, s.points, f.points)
+        FROM (SELECT bucket, issuer, obligor, tariff, sum(points) AS points
+              FROM stock GROUP BY bucket, issuer, obligor, tariff) s
+        FULL JOIN (
+            SELECT bucket, issuer, obligor, tariff,
+                   sum(points * CASE operation {_STOCK_SIGNS} ELSE 0 END) AS points
+            FROM flows GROUP BY bucket, issuer, obligor, tariff
+        ) f USING (bucket, issuer, obligor, tariff)
+        WHERE coalesce(s.points, 0) <> coalesce(f.points, 0)
+        """,  # noqa: S608 - constants of the chart of accounts
+    ),
+    by_query(
+        "issued",
+        "points issued less cancelled, redeemed and expired equal what members have",
+        """
+        SELECT NULL::smallint, format('issued %s, gone %s, with members %s', issued, gone, members)
+        FROM (SELECT coalesce(sum(amount) FILTER (WHERE debit = 1), 0)
+                     - coalesce(sum(amount) FILTER (WHERE credit = 1), 0) AS issued,
+                     coalesce(sum(amount) FILTER (WHERE credit IN (6, 7, 8, 9, 10)), 0)
+                     - coalesce(sum(amount) FILTER (WHERE debit IN (6, 7, 8, 9, 10)), 0) AS gone
+              FROM lines WHERE unit = 'PTS') AS history,
+             (SELECT coalesce(sum(pending + available + held - clawback_due), 0) AS members
+              FROM wallets) AS state
+        WHERE issued - gone <> members
+        """,
+    ),
+    by_query(
+        "keys",
+        "every idempotency key names an operation that exists",
+        """
+        SELECT k.bucket,
+               format('key %s names operation %s, which is not there', encode(k.key, 'hex'), k.operation)
+        FROM keys k
+        LEFT JOIN operations o ON o.bucket = k.bucket AND o.id = k.operation AND o.recorded_at = k.recorded_at
+        WHERE o.id IS NULL
+        """,
+    ),
+    Invariant(
+        "chain",
+        "every block follows the last and its hash covers every operation and line, none outside",
+        _find_in_history,
+    ),
+)
+"""What the ledger claims about itself. Money is proved by `settlement`."""

@@ -1,0 +1,163 @@
+"""Recounting: every hash recomputed from the rows as they are stored, bucket by bucket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
+
+from sqlalchemy import Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger.accounts import FLOW_OF
+from ledger.chain import GENESIS, HASH_MODULUS, Row, block_hash, leaf, merkle_root, moved
+from ledger.kernel.ids import sequence_of
+from ledger.tables import blocks, flows, heads, lines, operations
+
+_BLOCKS_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A row that is not what the chain says it was."""
+
+    bucket: int
+    row: str
+
+
+async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
+    """Every break of every bucket's chain, in the order of buckets and heights.
+
+    Holds a few hundred blocks of one bucket in memory at a time, however long the history.
+    """
+    for head in (await connection.execute(select(heads).order_by(heads.c.bucket))).all():
+        previous, height, sequence = GENESIS, 0, 0
+        while True:
+            rows = await _page(connection, blocks, head.bucket, blocks.c.height, height)
+            if not rows:
+                break
+            async for flaw in _check(connection, head.bucket, rows, previous, height, sequence):
+                yield flaw
+            previous, height, sequence = rows[-1].hash, rows[-1].height, _last_sequence(rows[-1])
+        if (height, previous) != (head.height, bytes(head.hash)):
+            yield Flaw(head.bucket, f"head says height {head.height}, the last block is {height}")
+        stray = await _operation_after(connection, head.bucket, sequence)
+        if stray is not None:
+            yield Flaw(head.bucket, f"operation {stray} is in no block")
+
+
+async def _check(
+    connection: AsyncConnection, bucket: int, rows: list[Any], previous: bytes, height: int, sequence: int
+) -> AsyncIterator[Flaw]:
+    first = bucket << 56 | sequence + 1
+    last = rows[-1].first + rows[-1].count - 1
+    found = await _rows(connection, operations, bucket, operations.c.id, first, last)
+    line_rows = await _rows(connection, lines, bucket, lines.c.operation, first, last)
+    lines_of = {id_: [tuple(row) for row in group] for id_, group in groupby(line_rows, itemgetter(1))}
+    salted = {row.id: (bytes(row.salt), tuple(row)[:-1]) for row in found}
+    for id_ in lines_of.keys() - salted.keys():
+        yield Flaw(bucket, f"lines of operation {id_} have no operation")
+    for block in rows:
+        height += 1
+        ids = range(block.first, block.first + block.count)
+        if block.height != height:
+            yield Flaw(bucket, f"height {height} is missing before {block.height}")
+            height = block.height
+        if block.first != bucket << 56 | sequence + 1:
+            yield Flaw(bucket, f"block {height} does not follow the operation before it")
+        if bytes(block.previous) != previous:
+            yield Flaw(bucket, f"block {height} does not link to the block before it")
+        sequence += block.count
+        previous = bytes(block.hash)
+        missing = [id_ for id_ in ids if id_ not in salted]
+        if missing:
+            yield Flaw(bucket, f"operation {missing[0]} of block {height} is missing")
+            continue
+        root = merkle_root([leaf(*_leaf_of(salted[id_], lines_of.get(id_, []))) for id_ in ids])
+        if root != bytes(block.root):
+            yield Flaw(
+                bucket, f"of block {height} an operation or line is not what was written: {_span(ids)}"
+            )
+        again = block_hash(
+            bucket=bucket,
+            height=block.height,
+            period=block.period,
+            recorded_at=block.recorded_at,
+            count=block.count,
+            previous=bytes(block.previous),
+            root=bytes(block.root),
+        )
+        if again != previous:
+            yield Flaw(bucket, f"block {height} is not what was written")
+
+
+async def flow_flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
+    """Flows whose additive hash is not that of their lines."""
+    columns = [
+        lines.c.bucket,
+        lines.c.period,
+        lines.c.issuer,
+        lines.c.obligor,
+        lines.c.redeemer,
+        lines.c.tariff,
+        lines.c.terms,
+        lines.c.origin_period,
+        lines.c.debit,
+        lines.c.credit,
+        lines.c.operation,
+        lines.c.ordinal,
+        lines.c.amount,
+    ]
+    sums: dict[Row, int] = {}
+    async with connection.stream(select(*columns).where(lines.c.unit == "PTS")) as stream:
+        async for row in stream:
+            name = FLOW_OF.get((row.debit, row.credit))
+            if name is not None:
+                cell = (*row[:5], name, *row[5:8])
+                term = moved(row.operation, row.ordinal, row.amount)
+                sums[cell] = (sums.get(cell, 0) + term) % HASH_MODULUS
+    for row in await connection.execute(select(flows)):
+        cell = tuple(row[:9])
+        if sums.pop(cell, None) != int(row.hash):
+            yield Flaw(row.bucket, f"flow {cell}: its hash is not that of its lines")
+    for cell in sums:
+        yield Flaw(cell[0], f"lines of {cell} are in no flow")
+
+
+def _leaf_of(salted: tuple[bytes, Row], line_rows: list[Row]) -> tuple[bytes, Row, list[Row]]:
+    salt, row = salted
+    return salt, row, line_rows
+
+
+def _last_sequence(block: Any) -> int:
+    return sequence_of(block.first + block.count - 1)
+
+
+def _span(ids: range) -> str:
+    return f"operation {ids[0]}" if len(ids) == 1 else f"operations {ids[0]} to {ids[-1]}"
+
+
+async def _page(connection: AsyncConnection, table: Table, bucket: int, height: Any, after: int) -> list[Any]:
+    query = select(table).where(table.c.bucket == bucket, height > after).order_by(height)
+    return list((await connection.execute(query.limit(_BLOCKS_AT_ONCE))).all())
+
+
+async def _rows(
+    connection: AsyncConnection, table: Table, bucket: int, id_: Any, first: int, last: int
+) -> Iterator[Any]:
+    order = [id_, table.c.ordinal] if "ordinal" in table.c else [id_]
+    query = select(table).where(table.c.bucket == bucket, id_.between(first, last)).order_by(*order)
+    return iter((await connection.execute(query)).all())
+
+
+async def _operation_after(connection: AsyncConnection, bucket: int, sequence: int) -> int | None:
+    query = (
+        select(operations.c.id)
+        .where(operations.c.bucket == bucket, operations.c.id > bucket << 56 | sequence)
+        .order_by(operations.c.id)
+        .limit(1)
+    )
+    found: int | None = await connection.scalar(query)
+    return found

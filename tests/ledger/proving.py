@@ -1,0 +1,12 @@
+"""The last line of every test that moves points."""
+
+from __future__ import annotations
+
+from ledger import proof
+from ledger.kernel.database import Database
+
+
+async def holds(database: Database) -> None:
+    """Fail, naming the row, unless every invariant of the ledger holds."""
+    result = await proof.prove(database.writer, proof.INVARIANTS)
+    assert result.findings == ()

@@ -1,0 +1,93 @@
+"""The proof holds after everything that may happen, and names the row when it does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from ledger import Ledger, proof
+from ledger.kernel.database import Database
+from ledger.kernel.ids import compose
+from tests.servers import Urls
+
+from . import proving
+from .builders import FAR, START, a_burn, a_capture, a_void, an_authorization, an_earn
+
+
+@pytest.fixture
+async def busy(ledger: Ledger) -> Ledger:
+    """Forty members who earn, burn, hold, capture and void while two months pass."""
+    members = [compose(n % 8, n + 1) for n in range(40)]
+    for day in range(0, 60, 6):
+        at = START + timedelta(days=day)
+        await ledger.advance(at)
+        await ledger.submit_many(
+            [
+                an_earn(
+                    100 + n,
+                    member=m,
+                    partner=1 + n % 4,
+                    occurred_at=at,
+                    available_at=at + timedelta(days=n % 3) if n % 3 else None,
+                    expires_at=at + timedelta(days=20) if n % 5 == 0 else FAR,
+                )
+                for n, m in enumerate(members)
+            ]
+        )
+        await ledger.submit_many([a_burn(30, member=m, partner=1 + n % 3) for n, m in enumerate(members)])
+        held = await ledger.submit_many(
+            [an_authorization(20, member=m, expires_at=at + timedelta(days=2)) for m in members[::2]]
+        )
+        holds = [outcome.hold for outcome in held if outcome.hold is not None]
+        await ledger.submit_many([a_capture(hold, 5) for hold in holds[::2]])
+        await ledger.submit_many([a_void(hold) for hold in holds[::3]])
+    return ledger
+
+
+async def test_every_invariant_holds_after_a_busy_time(busy: Ledger, database: Database) -> None:
+    await proving.holds(database)
+
+
+@pytest.mark.parametrize(
+    ("damage", "invariant"),
+    [
+        ("UPDATE wallets SET available = available + 1 WHERE member = {m}", "lots"),
+        ("UPDATE lots SET available = available + 1 WHERE id = (SELECT min(id) FROM lots)", "lots"),
+        ("UPDATE slices SET points = points + 1 WHERE hold = (SELECT min(hold) FROM slices)", "slices"),
+        ("UPDATE flows SET points = points + 1 WHERE operation = 'burn' AND bucket = 0", "flows"),
+        ("UPDATE flows SET hash = hash + 1 WHERE operation = 'burn' AND bucket = 0", "flow_hashes"),
+        ("UPDATE stock SET points = points + 1 WHERE bucket = 0", "stock"),
+        ("UPDATE lines SET amount = amount + 1 WHERE bucket = 0 AND ordinal = 0", "wallets"),
+        ("UPDATE lines SET obligor = obligor + 1 WHERE bucket = 0", "chain"),
+        ("UPDATE operations SET detail = 'x' WHERE bucket = 0 AND id = 5", "chain"),
+        ("UPDATE operations SET occurred_at = occurred_at + interval '1 microsecond' WHERE id = 5", "chain"),
+        ("UPDATE blocks SET period = 9 WHERE bucket = 0 AND height = 2", "chain"),
+        ("UPDATE blocks SET hash = sha256(hash) WHERE bucket = 0 AND height = 2", "chain"),
+        ("DELETE FROM blocks WHERE bucket = 0 AND height = 2", "chain"),
+        ("DELETE FROM operations WHERE bucket = 0 AND id = 4", "keys"),
+        ("DELETE FROM operations WHERE id = (SELECT max(id) FROM operations WHERE bucket = 0)", "chain"),
+        ("UPDATE heads SET height = height + 1 WHERE bucket = 0", "chain"),
+    ],
+)
+async def test_damage_is_found_and_named(
+    busy: Ledger, database: Database, urls: Urls, damage: str, invariant: str
+) -> None:
+    await _as_owner_without_triggers(urls, damage.format(m=compose(0, 1)))
+
+    result = await proof.prove(database.writer, proof.INVARIANTS)
+
+    assert invariant in {finding.invariant for finding in result.findings}
+
+
+async def _as_owner_without_triggers(urls: Urls, damage: str) -> None:
+    """What only someone with the owner's password, or a disk editor, can do."""
+    engine = create_async_engine(urls.owner.replace("postgresql://", "postgresql+asyncpg://"))
+    async with engine.begin() as connection:
+        for table in ("operations", "lines", "blocks"):
+            await connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        result = await connection.execute(text(damage))
+        assert result.rowcount > 0
+    await engine.dispose()
