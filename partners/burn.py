@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -66,6 +66,16 @@ class VoidRequest(msgspec.Struct, frozen=True, kw_only=True):
     hold: int
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules made of a burn: refused, or where on the receipt the points go."""
+
+    refused: Refused | None = None
+    terms: int = 0
+    detail: bytes = b""
+    receipt: ReceiptKey | None = None
+    items: tuple[Item, ...] = ()
+
+
 async def authorize_burn(
     ledger: Ledger,
     directory: Directory,
@@ -114,12 +124,25 @@ def prepare_authorize(
     ttl_seconds = priced.agreement.terms.hold_ttl_seconds if priced.agreement else 0
     if request.ttl_seconds is not None:
         ttl_seconds = min(ttl_seconds, request.ttl_seconds)
-    asked = digest_of(
-        "authorize", request.member, request.points, request.receipt, request.quote, request.ttl_seconds
-    )
+    decided = _decide(directory, request, priced)
     return Authorize(
-        **_common(directory, till, request, priced, asked),
+        principal=till.principal,
+        key=idempotency_key(request.key),
+        digest=digest_of(
+            "authorize", request.member, request.points, request.receipt, request.quote, request.ttl_seconds
+        ),
+        member=request.member,
+        occurred_at=priced.occurred_at,
+        partner=till.partner,
+        outlet=priced.outlet,
+        terms=decided.terms,
+        detail=decided.detail,
+        refused=decided.refused,
+        points=request.points,
         expires_at=at + timedelta(seconds=ttl_seconds),
+        token=request.presence,
+        receipt=decided.receipt,
+        items=decided.items,
     )
 
 
@@ -128,8 +151,23 @@ def prepare_burn(
 ) -> Burn:
     """The ledger's command for a burn, refused already when a rule or a cap says so. Pure."""
     priced = _priced(directory, tokens, till, request, at)
-    asked = digest_of("burn", request.member, request.points, request.receipt, request.quote)
-    return Burn(**_common(directory, till, request, priced, asked))
+    decided = _decide(directory, request, priced)
+    return Burn(
+        principal=till.principal,
+        key=idempotency_key(request.key),
+        digest=digest_of("burn", request.member, request.points, request.receipt, request.quote),
+        member=request.member,
+        occurred_at=priced.occurred_at,
+        partner=till.partner,
+        outlet=priced.outlet,
+        terms=decided.terms,
+        detail=decided.detail,
+        refused=decided.refused,
+        points=request.points,
+        token=request.presence,
+        receipt=decided.receipt,
+        items=decided.items,
+    )
 
 
 def prepare_capture(directory: Directory, till: Till, request: CaptureRequest, *, at: datetime) -> Capture:
@@ -179,44 +217,29 @@ def _priced(
     )
 
 
-def _common(
-    directory: Directory, till: Till, request: BurnRequest, priced: Priced, digest: bytes
-) -> dict[str, Any]:
-    """What a hold and a burn have in common, as the fields of their commands."""
-    common: dict[str, Any] = {
-        "principal": till.principal,
-        "key": idempotency_key(request.key),
-        "digest": digest,
-        "member": request.member,
-        "occurred_at": priced.occurred_at,
-        "partner": till.partner,
-        "outlet": priced.outlet,
-        "points": request.points,
-        "token": request.presence,
-    }
+def _decide(directory: Directory, request: BurnRequest, priced: Priced) -> Decided:
+    """Whether the caps let the points through, and where on the receipt they go."""
     refused = request.refused or priced.refused
     if refused is not None or priced.agreement is None:
-        return {**common, "refused": refused}
+        return Decided(refused=refused)
     agreement, receipt, programme = priced.agreement, request.receipt, directory.programme
     basket = basket_of(receipt, agreement.terms, agreement.excluded)
     cap = binding(caps(basket, programme, balance=None))
     if request.points > cap.points:
-        return {**common, "terms": agreement.id, "refused": _exceeded(cap.text, cap.points)}
+        return Decided(refused=_exceeded(f"{cap.text} At most {cap.points} points can be taken."))
     step = agreement.terms.burn_step_points
     if request.points % step:
-        return {**common, "terms": agreement.id, "refused": _exceeded(f"Points go in steps of {step}.", 0)}
+        return Decided(refused=_exceeded(f"Points are taken in steps of {step}."))
     share = spread(basket, programme, request.points)
-    return {
-        **common,
-        "terms": agreement.id,
-        "detail": _detail(request, priced, share, cap.text),
-        "receipt": ReceiptKey(outlet=priced.outlet, terminal=receipt.terminal, number=receipt.number),
-        "items": _items(basket, share),
-    }
+    return Decided(
+        terms=agreement.id,
+        detail=_detail(request, priced, share, cap.text),
+        receipt=ReceiptKey(outlet=priced.outlet, terminal=receipt.terminal, number=receipt.number),
+        items=_items(basket, share),
+    )
 
 
-def _exceeded(text: str, most: int) -> Refused:
-    message = f"{text} At most {most} points can be taken." if most else text
+def _exceeded(message: str) -> Refused:
     return Refused(code="CAP_EXCEEDED", message=message, field=("points",))
 
 
