@@ -16,7 +16,7 @@ import msgspec
 from . import store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
 from .block import Block, Head
-from .commands import Command, PassFence, Refused, Settle
+from .commands import Command, PassFence, PostMoney, Refused, Settle
 from .decide import NEEDS_WHOLE_WALLET, Situation, decide, kind_of, next_due
 from .fence import Calendar
 from .holds import Hold, Slice
@@ -248,6 +248,8 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
         return _not_stored(decided, command, BucketFenced())
     if isinstance(command, PassFence):
         return Outcome(operation=0, kind="pass_fence", recorded_at=block.at, balance=Balance())
+    if isinstance(command, PostMoney) and keys is not None:
+        return _claim(decided, command, keys, _post_money(decided, command))
     member = command.member or decided.loaded.hold_members.get(getattr(command, "hold", 0), 0)
     if not member:
         return _not_stored(decided, command, HoldNotFound())
@@ -261,6 +263,11 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
         outcome = _post_command(decided, wallet, command, keys)
     except Refusal as refusal:
         outcome = _post_refusal(decided, wallet, command, Refused.of(refusal))
+    return _claim(decided, command, keys, outcome)
+
+
+def _claim(decided: _Decided, command: Command, keys: Keys, outcome: Outcome) -> Outcome:
+    """Let the operation own its key, and its receipt and member token if it was accepted."""
     place = (outcome.operation, outcome.recorded_at)
     decided.claimed[(command.bucket, keys.own)] = place
     if outcome.refused is None:
@@ -270,6 +277,18 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
     decided.outcomes[outcome.operation] = (outcome, command.digest)
     msgspec.structs.force_setattr(outcome, "detail", command.detail)
     return outcome
+
+
+def _post_money(decided: _Decided, command: PostMoney) -> Outcome:
+    return decided.blocks[command.bucket].post(
+        kind=kind_of(command),
+        member=0,
+        balance=Balance(),
+        command=command,
+        journal=None,
+        refused=None,
+        occurred_at=command.occurred_at,
+    )
 
 
 def _post_command(decided: _Decided, wallet: Wallet, command: Command, keys: Keys) -> Outcome:

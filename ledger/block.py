@@ -13,7 +13,7 @@ import msgspec
 
 from .accounts import CLAWBACK_DUE, FLOW_OF, PENDING, POINTS, REDEEMED, STOCK_SIGN
 from .chain import HASH_MODULUS, SALT_BYTES, block_hash, leaf, merkle_root, moved
-from .commands import Command, Refused
+from .commands import Command, PostMoney, Refused
 from .fence import Calendar
 from .journal import Journal, Line
 from .kernel.ids import compose
@@ -87,7 +87,11 @@ class Block:
         origin = self.period
         if occurred_at < self._period_start:
             origin = min(self.calendar.period_at(occurred_at), self.period)
-        lines = self._write_lines(id_, member, journal.lines, origin) if journal is not None else ()
+        lines: Sequence[Row] = ()
+        if journal is not None:
+            lines = self._write_lines(id_, member, journal.lines, origin)
+        elif isinstance(command, PostMoney):
+            lines = self._write_money(id_, command)
         row = (
             self.head.bucket,
             id_,
@@ -160,6 +164,33 @@ class Block:
             sign = STOCK_SIGN.get(operation)
             if sign is not None:
                 self._move_stock(line, sign * points, zone)
+        self.lines += rows
+        return rows
+
+    def _write_money(self, id_: int, command: PostMoney) -> list[Row]:
+        rows = [
+            (
+                self.head.bucket,
+                id_,
+                ordinal,
+                self.at,
+                line.debit,
+                line.debit_owner,
+                line.credit,
+                line.credit_owner,
+                line.micro,
+                command.currency,
+                self.period,
+                line.issuer,
+                line.obligor,
+                line.redeemer,
+                line.tariff,
+                line.terms,
+                line.origin_period,
+                None,
+            )
+            for ordinal, line in enumerate(command.lines)
+        ]
         self.lines += rows
         return rows
 

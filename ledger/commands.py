@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from .kernel.ids import bucket_of
+from .kernel.ids import TREASURY, bucket_of
 from .kernel.refusals import Refusal
 
 
@@ -166,3 +166,35 @@ class PassFence(Command, frozen=True, kw_only=True):
     def of(cls, bucket: int, at: datetime) -> PassFence:
         """The closing's command for `bucket`."""
         return cls(principal="", key="", digest=b"", member=0, occurred_at=at, partner=0, idle=bucket)
+
+
+class MoneyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """`micro` (> 0) micro-units from one money account to another, with what they are for.
+
+    Accounts are kinds of `ledger.accounts` with their owners: the partner of `settle`, the
+    obligor of `reserve`, an account number of `bank`; 0 where there is one for all.
+    """
+
+    debit: int
+    debit_owner: int = 0
+    credit: int
+    credit_owner: int = 0
+    micro: int
+    issuer: int = 0
+    obligor: int = 0
+    redeemer: int = 0
+    tariff: int = 0
+    terms: int = 0
+    origin_period: int = 0
+
+
+class PostMoney(Command, frozen=True, kw_only=True):
+    """A journal of money, in the treasury's bucket: `lines` in one currency, all or none."""
+
+    currency: str
+    lines: tuple[MoneyLine, ...]
+
+    @property
+    def bucket(self) -> int:
+        """The treasury's."""
+        return TREASURY

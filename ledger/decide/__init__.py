@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from ledger.commands import Authorize, Burn, Capture, Command, Earn, Void
+from ledger.commands import Authorize, Burn, Capture, Command, Earn, PassFence, PostMoney, Settle, Void
 from ledger.journal import Journal
 from ledger.refusals import MemberFrozen
 from ledger.wallet import Wallet
@@ -24,14 +24,20 @@ _DECIDERS: Final[dict[type[Command], tuple[str, Callable[[Wallet, Any, Situation
     Burn: ("burn", burning.burn),
 }
 
+_KINDS: Final[dict[type[Command], str]] = {
+    **{command: kind for command, (kind, _) in _DECIDERS.items()},
+    Settle: "settle",
+    PassFence: "pass_fence",
+    PostMoney: "money",
+}
+
 NEEDS_WHOLE_WALLET: Final = frozenset({Authorize, Capture, Void, Burn})
 """Commands that read lots or holds; an earn gets by with the balances."""
 
 
 def kind_of(command: Command) -> str:
     """The name of a command's operation, as it is stored."""
-    decider = _DECIDERS.get(type(command))
-    return decider[0] if decider is not None else type(command).__name__.lower()
+    return _KINDS[type(command)]
 
 
 def decide(wallet: Wallet, command: Command, situation: Situation) -> Journal:
