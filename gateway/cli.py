@@ -10,6 +10,7 @@ import typer
 from .commands.doctor import doctor_command
 from .commands.migrate import migrate_command
 from .commands.serve import serve_command
+from .commands.settlement import settlement_app
 from .commands.up import up_command
 from .commands.worker import worker_command
 from .unable import Unable
@@ -27,6 +28,7 @@ app.command("serve")(serve_command)
 app.command("worker")(worker_command)
 app.command("migrate")(migrate_command)
 app.command("doctor")(doctor_command)
+app.add_typer(settlement_app, name="settlement")
 
 
 def main() -> None:

@@ -42,10 +42,12 @@ class Movement:
     """Money from one account to another for `points`: to the debit of a partner is what it owes.
 
     `purpose` is one of issue, margin, campaign, redemption, recovery, adjustment, novation,
-    breakage, breakage_share, fee, vat, memo. The other fields name the cell; 0 where it has none.
+    breakage, breakage_share, fee, vat, memo. `operation` and the rest name the cell; they are
+    empty and 0 where several cells were added up to be rounded once.
     """
 
     purpose: str
+    operation: str = ""
     debit: Account
     credit: Account
     micro: int
@@ -56,6 +58,11 @@ class Movement:
     tariff: int = 0
     terms: int = 0
     origin_period: int = 0
+
+    @property
+    def price_micro(self) -> int | None:
+        """Money per point; None where the money was rounded."""
+        return self.micro // self.points if self.operation and self.points else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +321,7 @@ def _move(
 ) -> Movement:
     return Movement(
         purpose=purpose,
+        operation=cell.operation,
         debit=debit,
         credit=credit,
         micro=points * price_micro,

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 
 from ledger.kernel.ids import OPERATOR
-
-
-class Funding(StrEnum):
-    """When the obligor pays for a point."""
-
-    AT_ISSUE = "at_issue"
-    AT_REDEMPTION = "at_redemption"
+from partners.directory import Directory
+from partners.terms import WHOLE, Funding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +45,28 @@ class Prices:
     currency: str
     tariffs: Mapping[int, Tariff]
     terms: Mapping[int, Terms]
+
+
+def agreed(directory: Directory) -> Prices:
+    """The prices of everything that partners ever agreed to. Both are immutable once they exist."""
+    return Prices(
+        currency=directory.programme.currency,
+        tariffs={
+            tariff.id: Tariff(
+                id=tariff.id,
+                funding=tariff.funding,
+                issue_price_micro=tariff.issue_price_micro,
+                redemption_value_micro=tariff.redemption_value_micro,
+                breakage_share=Fraction(tariff.breakage_share_ppm, WHOLE),
+            )
+            for tariff in directory.tariffs.values()
+        },
+        terms={
+            agreement.id: Terms(
+                id=agreement.id,
+                fee=Fraction(agreement.terms.fee_ppm, WHOLE),
+                vat=Fraction(agreement.terms.vat_ppm, WHOLE),
+            )
+            for agreement in directory.agreements.values()
+        },
+    )

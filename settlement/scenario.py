@@ -13,8 +13,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from ledger.kernel.refusals import InvalidInput, Refusal
-
-from .prices import Funding
+from partners.terms import Funding
 
 OPERATOR_NAME: Final = "O"
 FUNDINGS: Final = {"I": Funding.AT_ISSUE, "R": Funding.AT_REDEMPTION}

@@ -10,17 +10,18 @@ from typing import Any, Final, TypeVar
 from ledger.kernel.ids import OPERATOR
 from ledger.kernel.rounding import half_even
 from ledger.kernel.values import MICRO
+from partners.terms import Funding
 
 from . import cells, money, netting
 from .cells import Cell, Holding
 from .cohorts import Cohorts
-from .dues import Due, due
 from .liability import recognised_breakage
 from .money import Account, Movement
 from .netting import Mode
-from .prices import Funding, Prices, Tariff, Terms
+from .prices import Prices, Tariff, Terms
 from .rollforward import RollForward, roll_forward
 from .scenario import OPERATOR_NAME, PointsExceeded, Scenario, ScenarioPeriod, read
+from .sheet import Sheet, draw_up
 
 T = TypeVar("T")
 
@@ -79,29 +80,24 @@ class _Book:
         period_cells, rolled = self._cells(period)
         moved = money.movements(period.ordinal, period_cells, self.prices)
         owed = netting.obligations(moved)
-        nets = netting.net(owed)
-        dues = {
-            partner: due(
-                opening_micro=self.owed[partner], charge_micro=nets.get(partner, 0), currency=CURRENCY
-            )
-            for partner in self.partners
-        }
-        self._book(period, period_cells, rolled, moved, dues)
+        sheet = draw_up(owed, partners=self.partners, openings=self.owed, currency=CURRENCY)
+        lines = {line.partner: line for line in sheet.lines if line.partner != OPERATOR}
+        self._book(period, period_cells, rolled, moved, sheet)
         by_name = self._by_name
         return {
             "cells": self._by_pair(cells.redeemed(period_cells)),
             "gross_cells": self._by_pair(owed),
-            "gross": sum(owed.values()),
-            "bilateral": netting.moved_total(owed, Mode.BILATERAL),
-            "multilateral": netting.moved_total(owed, Mode.MULTILATERAL),
+            "gross": sheet.gross_micro,
+            "bilateral": sheet.moved_micro(Mode.BILATERAL),
+            "multilateral": sheet.moved_micro(Mode.MULTILATERAL),
             "eff_bil": _printed(netting.efficiency(owed, Mode.BILATERAL)),
             "eff_mult": _printed(netting.efficiency(owed, Mode.MULTILATERAL)),
-            "net_operator": nets.get(OPERATOR, 0),
-            "opening": by_name({p: d.opening_micro for p, d in dues.items()}),
-            "charge": by_name({p: d.charge_micro for p, d in dues.items()}),
-            "due": by_name({p: d.due_micro for p, d in dues.items()}),
-            "pay": by_name({p: d.payable_micro for p, d in dues.items()}),
-            "carry": by_name({p: d.carried_micro for p, d in dues.items()}),
+            "net_operator": sheet.line(OPERATOR).charge_micro,
+            "opening": by_name({p: line.opening_micro for p, line in lines.items()}),
+            "charge": by_name({p: line.charge_micro for p, line in lines.items()}),
+            "due": by_name({p: line.due_micro for p, line in lines.items()}),
+            "pay": by_name({p: line.payable_micro for p, line in lines.items()}),
+            "carry": by_name({p: line.carried_micro for p, line in lines.items()}),
             "closing_ca": by_name({p: self.owed[p] for p in self.partners}),
             "opening_points": by_name({p: opening_points.get(p, 0) for p in self.names}),
             "pre_novation": by_name({p: rolled[p].before_novation for p in self.names}),
@@ -204,16 +200,16 @@ class _Book:
         period_cells: Sequence[Cell],
         rolled: Mapping[int, RollForward],
         moved: Sequence[Movement],
-        dues: Mapping[int, Due],
+        sheet: Sheet,
     ) -> None:
         for account, micro in money.balances(moved).items():
             self.accounts[account] += micro
         for id_, roll in rolled.items():
             self.points[id_] = roll.closing
-        for partner, d in dues.items():
-            paid = d.payable_micro - self.scenario.short_micro.get((period.ordinal, self.names[partner]), 0)
-            self.owed[partner] = d.due_micro - paid
-            self.bank += paid
+        for line in sheet.lines[1:]:
+            short = self.scenario.short_micro.get((period.ordinal, self.names[line.partner]), 0)
+            self.owed[line.partner] = line.carried_micro + short
+            self.bank += line.payable_micro - short
         for cell in period_cells:
             if self.names[cell.obligor] == self.estimated:
                 self.estimated_redeemed += cell.redeemed

@@ -1,0 +1,141 @@
+"""Periods: how far each one is on its way from open to settled, and what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger import fence
+from ledger.fence import Span
+from ledger.kernel.refusals import Refusal
+from partners.events import record
+
+from . import store
+from .sheet import Sheet
+
+
+class Stage(StrEnum):
+    """The stages of a period, in order. A period is never led back."""
+
+    OPEN = "OPEN"
+    CUT_OFF = "CUT_OFF"
+    FROZEN = "FROZEN"
+    RECONCILING = "RECONCILING"
+    PROPOSED = "PROPOSED"
+    APPROVED = "APPROVED"
+    INSTRUCTED = "INSTRUCTED"
+    PARTIALLY_PAID = "PARTIALLY_PAID"
+    SETTLED = "SETTLED"
+
+    def is_before(self, other: Stage) -> bool:
+        """True when a period passes this stage first."""
+        order = list(Stage)
+        return order.index(self) < order.index(other)
+
+
+class PeriodUnknown(Refusal):
+    """The calendar has no such period."""
+
+    code = "PERIOD_UNKNOWN"
+
+    def __init__(self, period: int) -> None:
+        super().__init__(f"there is no period {period}", field=("period",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """When and by whom a period was brought to a stage; `hash` is that of its frozen cells."""
+
+    stage: Stage
+    at: datetime
+    by: str
+    hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A period [starts_at, ends_at), the stages it has reached, and its sheet once it is proposed."""
+
+    ordinal: int
+    starts_at: datetime
+    ends_at: datetime
+    history: tuple[Reached, ...]
+    sheet: Sheet | None
+
+    @property
+    def stage(self) -> Stage:
+        """Where it stands."""
+        return self.history[-1].stage if self.history else Stage.OPEN
+
+    @property
+    def hash(self) -> bytes | None:
+        """SHA-256 of its cells and stock, None before they are frozen."""
+        return next((reached.hash for reached in self.history if reached.hash), None)
+
+
+async def periods(connection: AsyncConnection, *, at: datetime) -> list[Period]:
+    """Every period that has begun by `at`, in order. The calendar's later ones are not shown."""
+    calendar = await fence.load_calendar(connection)
+    spans = [span for span in calendar.spans if span.starts_at <= at] if calendar else []
+    history = await store.stages(connection)
+    sheets = await store.sheets(connection)
+    return [_period(span, history.get(span.period, ()), sheets.get(span.period)) for span in spans]
+
+
+async def period(connection: AsyncConnection, ordinal: int) -> Period:
+    """One period; raises `PeriodUnknown`."""
+    calendar = await fence.load_calendar(connection)
+    span = calendar.span(ordinal) if calendar else None
+    if span is None:
+        raise PeriodUnknown(ordinal)
+    history = await store.stages(connection, period=ordinal)
+    sheets = await store.sheets(connection, period=ordinal)
+    return _period(span, history.get(ordinal, ()), sheets.get(ordinal))
+
+
+async def to_close(connection: AsyncConnection, *, at: datetime) -> list[int]:
+    """The periods that have ended by `at` and are not proposed yet, in the order to close them."""
+    return [
+        period.ordinal
+        for period in await periods(connection, at=at)
+        if period.ends_at <= at and period.stage.is_before(Stage.PROPOSED)
+    ]
+
+
+async def stage_of(connection: AsyncConnection, ordinal: int) -> Stage:
+    """Where a period stands; one that nobody has touched is open."""
+    history = (await store.stages(connection, period=ordinal)).get(ordinal, ())
+    return Stage(history[-1].stage) if history else Stage.OPEN
+
+
+async def reach(
+    connection: AsyncConnection,
+    ordinal: int,
+    stage: Stage,
+    *,
+    at: datetime,
+    by: str,
+    hash_: bytes | None = None,
+) -> None:
+    """Write that a period is now at `stage`. The caller has locked it and seen the stage before.
+
+    The last statement of its transaction: the log of facts stays locked until that ends.
+    """
+    await store.add_stage(connection, ordinal, stage=stage.value, at=at, by=by, hash_=hash_)
+    await record(connection, "period.stage", at=at, body={"period": ordinal, "stage": stage.value, "by": by})
+
+
+def _period(span: Span, history: tuple[store.StageRow, ...], sheet: Sheet | None) -> Period:
+    return Period(
+        ordinal=span.period,
+        starts_at=span.starts_at,
+        ends_at=span.ends_at,
+        history=tuple(
+            Reached(stage=Stage(row.stage), at=row.reached_at, by=row.reached_by, hash=row.hash)
+            for row in history
+        ),
+        sheet=sheet,
+    )

@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, text
+from sqlalchemy.exc import DBAPIError
+
+from ledger import Ledger
+from ledger.kernel.clock import DrivenClock
+from ledger.kernel.database import Database
+from ledger.proof import Finding
+from ledger.tables import flows
+from settlement import issued, periods, proof, store
+from settlement.cells import digest
+from settlement.close import EarlierPeriodOpen, PeriodNotEnded, advance
+from settlement.closing import ClosingDiffers
+from settlement.money import settle
+from settlement.netting import Mode
+from settlement.periods import PeriodUnknown, Stage
+from settlement.statements import StatementUnknown
+from tests.settlement.coalition import (
+    ENDS,
+    STAFF,
+    Books,
+    Coalition,
+    found_coalition,
+    store_period,
+)
+from tests.settlement.scenarios import GOLDEN, golden_inputs
+
+EXPECTED: dict[str, Any] = GOLDEN["expected"]
+
+
+@pytest.fixture
+async def coalition(database: Database) -> Coalition:
+    return await found_coalition(database, golden_inputs())
+
+
+@pytest.fixture
+async def books(coalition: Coalition, database: Database, driven_clock: DrivenClock) -> AsyncIterator[Books]:
+    opened = Ledger(database, driven_clock)
+    await opened.start()
+    yield Books(opened)
+    await opened.drain()
+
+
+@pytest.fixture
+async def stored(coalition: Coalition, database: Database) -> Coalition:
+    """The golden flows of both periods, as the ledger stores them."""
+    for period in (1, 2):
+        await store_period(database, coalition, golden_inputs(), EXPECTED, period)
+    return coalition
+
+
+async def close(database: Database, books: Books, period: int) -> periods.Period:
+    await books.ledger.advance(ENDS[period])
+    return await advance(database, books, period, at=books.ledger.clock.now(), by=STAFF)
+
+
+async def findings(database: Database) -> list[Finding]:
+    """What the invariants find, those apart that compare with lines: these flows have none."""
+    found: list[Finding] = []
+    async with database.writer.connect() as connection:
+        for invariant in proof.INVARIANTS:
+            if invariant.name not in ("cells_lines", "reserves", "settle"):
+                found += await invariant.find(connection)
+    return found
+
+
+@pytest.mark.parametrize("last", [1, 2])
+async def test_stored_flows_close_to_the_golden_figures(
+    stored: Coalition, database: Database, books: Books, last: int
+) -> None:
+    for period in range(1, last + 1):
+        closed = await close(database, books, period)
+
+    expected = EXPECTED[str(last)]
+    sheet = closed.sheet
+    assert sheet is not None
+    assert closed.stage is Stage.PROPOSED
+    assert sheet.sum_micro == 0
+    owed = {f"{stored.name(i)}->{stored.name(j)}": micro for (i, j), micro in sheet.owed.items()}
+    assert owed == expected["gross_cells"]
+    charged = {stored.name(line.partner): line.charge_micro for line in sheet.lines}
+    assert charged == expected["charge"] | {"O": expected["net_operator"]}
+    assert float(sheet.efficiency) == pytest.approx(expected["eff_mult"], abs=0, rel=1e-15)
+    assert await findings(database) == []
+
+
+async def test_the_postings_hold_the_golden_reserves_and_income(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    for period in (1, 2):
+        await close(database, books, period)
+
+    total: dict[tuple[int, int], int] = {}
+    for postings in books.treasury.posted.values():
+        for posting in postings:
+            assert posting.micro > 0
+            total[posting.debit] = total.get(posting.debit, 0) + posting.micro
+            total[posting.credit] = total.get(posting.credit, 0) - posting.micro
+    expected = EXPECTED["2"]
+    by_kind = {kind: -sum(m for (k, _), m in total.items() if k == kind) for kind in (21, 24, 25, 26)}
+    assert by_kind == {21: sum(expected["reserve_close"].values())} | {
+        kind: expected["income"][name] for kind, name in ((24, "fee"), (25, "margin"), (26, "breakage"))
+    }
+    charged = {name: EXPECTED["1"]["charge"][name] + EXPECTED["2"]["charge"][name] for name in "ABCD"}
+    assert {name: total[settle(stored.partners[name])] for name in "ABCD"} == charged
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C", "D"])
+async def test_a_statement_sums_to_its_line_and_rolls_its_points_forward(
+    stored: Coalition, database: Database, books: Books, name: str
+) -> None:
+    for period in (1, 2):
+        await close(database, books, period)
+
+    async with database.writer.connect() as connection:
+        statement = await issued.find(connection, f"0002-{stored.partners[name]:04d}")
+    expected = EXPECTED["2"]
+    entries = [*statement.entries, *statement.late]
+    assert sum(entry.micro for entry in entries) == statement.charge_micro == expected["charge"][name]
+    assert statement.due_micro == statement.opening_micro + statement.charge_micro
+    assert statement.due_micro == statement.payable_micro + statement.carried_micro
+    assert statement.points.opening == expected["opening_points"][name]
+    assert statement.points.closing == expected["closing_points"][name]
+    assert sum(age.points for age in statement.ageing) == expected["closing_points"][name]
+    for entry in entries:
+        if entry.price_micro is not None:
+            assert abs(entry.micro) in (0, abs(entry.points * entry.price_micro))
+
+
+async def test_late_items_stand_apart_with_their_origin(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    for period in (1, 2):
+        await close(database, books, period)
+
+    async with database.writer.connect() as connection:
+        statement = await issued.find(connection, f"0002-{stored.partners['D']:04d}")
+    (late,) = statement.late
+    assert (late.origin_period, late.points, late.micro) == (1, 1234, -1234 * 927500)
+    assert late.obligor == stored.partners["A"]
+
+
+async def test_statements_are_found_by_period_and_partner(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    for period in (1, 2):
+        await close(database, books, period)
+
+    async with database.writer.connect() as connection:
+        of_period = await issued.statements(connection, period=2)
+        of_partner = await issued.statements(connection, partner=stored.partners["B"])
+        with pytest.raises(StatementUnknown):
+            await issued.find(connection, "0009-0001")
+    assert [statement.partner_name for statement in of_period] == ["A", "B", "C", "D"]
+    assert [statement.period for statement in of_partner] == [1, 2]
+
+
+async def test_vat_is_charged_on_the_fee_once_per_partner(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    coalition = await found_coalition(database, golden_inputs(), vat_ppm=200_000)
+    await store_period(database, coalition, golden_inputs(), EXPECTED, 1)
+    opened = Ledger(database, driven_clock)
+    await opened.start()
+
+    await close(database, Books(opened), 1)
+
+    async with database.writer.connect() as connection:
+        statement = await issued.find(connection, f"0001-{coalition.partners['A']:04d}")
+    assert statement.fee_micro == 392652487
+    assert statement.vat_micro == 78530497
+    assert await findings(database) == []
+    await opened.drain()
+
+
+async def test_a_period_is_not_closed_before_its_end(
+    coalition: Coalition, database: Database, books: Books
+) -> None:
+    early = ENDS[1] - timedelta(microseconds=1)
+
+    with pytest.raises(PeriodNotEnded):
+        await advance(database, books, 1, at=early, by=STAFF)
+
+    async with database.writer.connect() as connection:
+        assert (await periods.period(connection, 1)).stage is Stage.OPEN
+
+
+async def test_a_period_is_not_closed_before_the_one_before_it(
+    coalition: Coalition, database: Database, books: Books
+) -> None:
+    await books.ledger.advance(ENDS[2])
+
+    with pytest.raises(EarlierPeriodOpen):
+        await advance(database, books, 2, at=ENDS[2], by=STAFF)
+
+
+@pytest.mark.parametrize("period", [0, -1, 99, 2**31])
+async def test_a_period_outside_the_calendar_is_refused(
+    coalition: Coalition, database: Database, books: Books, period: int
+) -> None:
+    with pytest.raises(PeriodUnknown):
+        await advance(database, books, period, at=ENDS[2], by=STAFF)
+
+
+async def test_the_periods_to_close_are_those_that_ended(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    async with database.writer.connect() as connection:
+        assert await periods.to_close(connection, at=ENDS[1] - timedelta(seconds=1)) == []
+        assert await periods.to_close(connection, at=ENDS[2]) == [1, 2]
+
+    await close(database, books, 1)
+
+    async with database.writer.connect() as connection:
+        assert await periods.to_close(connection, at=ENDS[2]) == [2]
+        shown = await periods.periods(connection, at=ENDS[2])
+    assert [(period.ordinal, period.stage) for period in shown] == [
+        (1, Stage.PROPOSED),
+        (2, Stage.OPEN),
+        (3, Stage.OPEN),
+    ]
+
+
+async def test_closing_twice_changes_nothing(stored: Coalition, database: Database, books: Books) -> None:
+    first = await close(database, books, 1)
+
+    again = await advance(database, books, 1, at=ENDS[2], by="staff:someone-else")
+
+    assert again == first
+    assert len(books.treasury.posted) == 1
+
+
+async def test_two_closings_at_once_do_the_work_once(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    await books.ledger.advance(ENDS[1])
+
+    closed = await asyncio.gather(*(advance(database, books, 1, at=ENDS[1], by=STAFF) for _ in range(4)))
+
+    assert all(period == closed[0] for period in closed)
+    assert [reached.stage for reached in closed[0].history] == [
+        Stage.CUT_OFF,
+        Stage.FROZEN,
+        Stage.RECONCILING,
+        Stage.PROPOSED,
+    ]
+    assert await findings(database) == []
+
+
+class Killed(BaseException):
+    """The process is gone: nothing may catch it."""
+
+
+async def _close_for_ever(database: Database, books: Books) -> None:
+    while True:
+        await advance(database, books, 1, at=ENDS[1], by=STAFF)
+
+
+@pytest.mark.parametrize("statement", range(1, 60, 5))
+async def test_a_close_killed_anywhere_goes_on_where_it_was(
+    stored: Coalition, database: Database, books: Books, statement: int
+) -> None:
+    await books.ledger.advance(ENDS[1])
+    left = statement
+
+    def kill(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    engine = database.writer.sync_engine
+    event.listen(engine, "before_cursor_execute", kill)
+    with pytest.raises(Killed):
+        await _close_for_ever(database, books)
+    event.remove(engine, "before_cursor_execute", kill)
+
+    closed = await advance(database, books, 1, at=ENDS[1], by=STAFF)
+
+    assert closed.sheet is not None
+    charged = {stored.name(line.partner): line.charge_micro for line in closed.sheet.lines[1:]}
+    assert charged == EXPECTED["1"]["charge"]
+    assert len(books.treasury.posted) == 1
+    assert await findings(database) == []
+
+
+async def test_a_close_reads_cells_and_never_lines_or_lots(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    await books.ledger.advance(ENDS[1])
+    asked: list[str] = []
+
+    def listen(_connection: object, _cursor: object, sql: str, *_: object) -> None:
+        asked.append(sql)
+
+    event.listen(database.writer.sync_engine, "before_cursor_execute", listen)
+    await advance(database, books, 1, at=ENDS[1], by=STAFF)
+
+    assert any(" flows" in sql for sql in asked)
+    history = ("FROM lines", "FROM lots", "FROM operations", "FROM wallets", "FROM slices")
+    assert [sql for sql in asked if any(table in sql for table in history)] == []
+
+
+async def test_points_that_do_not_roll_forward_stop_the_close(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    async with database.writer.begin() as connection:
+        await connection.execute(text("UPDATE flows SET points = points + 1 WHERE operation = 'expire'"))
+
+    with pytest.raises(ClosingDiffers, match="period 1: obligor 1 rolls forward to 73222 points and 73223"):
+        await close(database, books, 1)
+
+    assert books.treasury.posted == {}
+
+
+async def test_a_changed_flow_is_named_by_the_proof(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    await close(database, books, 1)
+    async with database.writer.begin() as connection:
+        await connection.execute(
+            text("UPDATE flows SET points = points + 7 WHERE operation = 'expire' AND obligor = 1")
+        )
+
+    (found,) = [finding for finding in await findings(database) if finding.invariant == "cells"]
+
+    assert "expire of issuer 1, obligor 1" in found.row
+    assert "differs by -7" in found.row
+
+
+async def test_an_empty_period_closes_to_nothing(
+    coalition: Coalition, database: Database, books: Books
+) -> None:
+    closed = await close(database, books, 1)
+
+    assert closed.sheet is not None
+    assert [line.charge_micro for line in closed.sheet.lines] == [0] * 5
+    assert closed.sheet.efficiency == 0
+    assert closed.hash == digest(1, [], [])
+    assert books.treasury.posted == {}
+
+
+@pytest.mark.parametrize("change", ["UPDATE {} SET period = 9", "DELETE FROM {}", "TRUNCATE {}"])
+async def test_the_writer_cannot_change_a_closed_period(
+    stored: Coalition, database: Database, books: Books, change: str
+) -> None:
+    await close(database, books, 1)
+
+    for table in (
+        "period_stages",
+        "cells",
+        "frozen_stock",
+        "obligations",
+        "sheets",
+        "sheet_lines",
+        "statements",
+    ):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            async with database.writer.begin() as connection:
+                await connection.execute(text(change.format(table)))
+
+
+async def test_modes_move_less_money_the_more_they_net(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    await close(database, books, 1)
+
+    async with database.writer.connect() as connection:
+        sheet = (await store.sheets(connection, period=1))[1]
+    moved = {mode: sheet.moved_micro(mode) for mode in Mode}
+    assert moved == {
+        Mode.GROSS: EXPECTED["1"]["gross"],
+        Mode.BILATERAL: EXPECTED["1"]["bilateral"],
+        Mode.MULTILATERAL: EXPECTED["1"]["multilateral"],
+    }
+
+
+async def test_a_flow_written_after_the_cut_off_is_not_in_the_cells(
+    stored: Coalition, database: Database, books: Books
+) -> None:
+    closed = await close(database, books, 1)
+    async with database.writer.begin() as connection:
+        cell = {"issuer": 1, "obligor": 1, "redeemer": 0, "tariff": stored.tariffs["A"], "terms": 0}
+        await connection.execute(
+            insert(flows).values(
+                bucket=1, period=2, operation="adjust", origin_period=1, points=1, count=1, hash=0, **cell
+            )
+        )
+
+    async with database.writer.connect() as connection:
+        again = await periods.period(connection, 1)
+
+    assert again == closed
