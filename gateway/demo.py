@@ -56,22 +56,26 @@ class DemoClients:
     curl: str
 
 
-async def load(services: Services, data_dir: Path) -> DemoClients:
-    """Make the demo coalition in an empty installation; give its clients, again on every start."""
+def known(data_dir: Path, issuer: str) -> DemoClients | None:
+    """The clients made earlier, None before the first `load`."""
     file = data_dir / _FILE
     if not file.exists():
-        async with services.database.writer.begin() as connection:
-            made = await _make(connection, services.clock.now())
-            # Written before the commit: a secret in no database is harmless, a lost one is not.
-            write_private(file, json.dumps({name: asdict(client) for name, client in made.items()}))
-        await services.directories.reload()
-        await services.ledger.reload_calendar()
-    known = {name: ClientSecret(**client) for name, client in json.loads(file.read_text()).items()}
+        return None
+    found = {name: ClientSecret(**client) for name, client in json.loads(file.read_text()).items()}
+    return DemoClients(**found, curl=_curl(issuer, found["partner"]))
+
+
+async def load(services: Services, data_dir: Path) -> DemoClients:
+    """Make the demo coalition in an empty installation, and clients to call it with."""
+    async with services.database.writer.begin() as connection:
+        made = await _make(connection, services.clock.now())
+        # Written before the commit: a secret in no database is harmless, a lost one is not.
+        write_private(data_dir / _FILE, json.dumps({kind: asdict(client) for kind, client in made.items()}))
     return DemoClients(
-        partner=known["partner"],
-        operator=known["operator"],
-        finance=known["finance"],
-        curl=_curl(services.settings.issuer, known["partner"]),
+        partner=made["partner"],
+        operator=made["operator"],
+        finance=made["finance"],
+        curl=_curl(services.settings.issuer, made["partner"]),
     )
 
 
@@ -107,7 +111,7 @@ async def _make_client(connection: AsyncConnection, kind: Kind, partner: int | N
         scopes=SCOPES_OF_KIND[kind],
         outlets=None,
         jwks=None,
-        at=datetime.now(UTC),
+        wall_time=datetime.now(UTC),
     )
     assert made.secret is not None, "a client without keys has a secret"
     return ClientSecret(made.client.client_id, made.secret)

@@ -6,7 +6,9 @@ done is read from PostgreSQL. Arguments and results are JSON.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,7 +85,8 @@ async def work(redis_url: str, jobs: Sequence[Job], services: object) -> None:
         log_results=False,
     )
     try:
-        await worker.async_run()
+        with suppress(asyncio.CancelledError):  # how arq ends after a signal
+            await worker.async_run()
     finally:
         await worker.close()
 

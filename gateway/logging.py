@@ -41,6 +41,7 @@ def configure(*, level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _drop_colours,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
             ],
         )
@@ -54,6 +55,12 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     found = request_id.get()
     if found is not None:
         event["request_id"] = found
+    return event
+
+
+def _drop_colours(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Uvicorn says the same twice, once for a terminal."""
+    event.pop("color_message", None)
     return event
 
 

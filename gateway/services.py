@@ -55,7 +55,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         programme_clock.start()
         stack.push_async_callback(programme_clock.stop)
         addresses = Addresses(settings.issuer)
-        key_ring = KeyRing(KeySealer(keys.derive("oauth/signing-keys", keys.versions[0])))
+        key_ring = KeyRing(_key_sealer(keys))
         verifier = Verifier(key_ring, addresses)
         upkeep = Upkeep(database, key_ring, verifier)
         await upkeep.start()
@@ -84,6 +84,11 @@ def master_keys(settings: Settings) -> MasterKeys:
         return MasterKeys.from_text(settings.require("master_key"))
     except ValueError as error:
         raise Unable(f"KOPILKA_MASTER_KEY is wrong: {error}.") from None
+
+
+def _key_sealer(keys: MasterKeys) -> KeySealer:
+    newest_first = (keys.current, *keys.versions)
+    return KeySealer([keys.derive("oauth/signing-keys", version) for version in newest_first])
 
 
 async def _check_migrations(database: Database) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .unable import Unable
@@ -22,6 +23,14 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     master_key: SecretStr | None = None
     """`1:BASE64,2:BASE64`: the versions of the key that every other key is derived from."""
+
+    @field_validator("database_url", "owner_url", "reader_url", "redis_url")
+    @classmethod
+    def _is_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = ("redis", "rediss") if info.field_name == "redis_url" else ("postgresql", "postgres")
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in schemes:
+            raise ValueError(f"it begins with {schemes[0]}://")
+        return value
 
     data_dir: Path = Path(".kopilka")
     host: str = "127.0.0.1"

@@ -82,6 +82,7 @@ def is_worker(config: pytest.Config) -> bool:
 def start() -> Running:
     """Start the run's servers; this process must be the last of the run to end."""
     folder = Path(tempfile.mkdtemp(prefix="kopilka-test-"))
+    folder.chmod(0o711)  # as root, the servers' account passes through
     data = DataFolder(folder / "data")
     servers = Servers(data, postgres_settings=_QUICK)
     _started.append(_Started(folder, data, servers))

@@ -98,7 +98,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    found = ", ".join(f"{name} {version(name)}" for name in ("kopilka", "sqlalchemy", "strawberry-graphql"))
+    found = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "asyncpg", "strawberry-graphql"))
     return Finding(name="packages", is_well=True, found=found)
 
 
@@ -123,12 +123,13 @@ async def _reader(settings: Settings) -> str:
 async def _server_version(url: str) -> str:
     connection = await asyncpg.connect(plain_url(url), timeout=5)
     try:
-        found = connection.get_server_version()
+        found = str(await connection.fetchval("SHOW server_version"))
+        major = connection.get_server_version().major
     finally:
         await connection.close()
-    if found.major < OLDEST:
-        raise Sick(f"PostgreSQL {found.major}", f"use PostgreSQL {OLDEST} or newer")
-    return f"PostgreSQL {found.major}.{found.minor}"
+    if major < OLDEST:
+        raise Sick(f"PostgreSQL {found}", f"use PostgreSQL {OLDEST} or newer")
+    return f"PostgreSQL {found}"
 
 
 async def _queue(settings: Settings) -> str:

@@ -15,7 +15,8 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from gateway.demo import DemoClients, load
+from gateway import demo
+from gateway.demo import DemoClients
 from gateway.embedded import Child, DataFolder, Postgres, Valkey, last_complaint, serving_account
 from gateway.services import open_services
 from gateway.settings import Settings
@@ -48,10 +49,11 @@ def up_command(
         stack.callback(folder.close)
         settings, children = _start_servers(settings, folder, stack)
         migrated(settings, clock=clock, starts_at=starts_at)
-        clients = asyncio.run(_load_demo(settings))
-        if worker:
-            children.append(_start_worker(settings, folder, stack))
+        clients = demo.known(folder.path, settings.issuer) or asyncio.run(_load_demo(settings))
+        later = stack.enter_context(ExitStack())  # the worker starts after the gateway and ends after it
         children.append(_start_gateway(settings, folder, stack))
+        if worker:
+            children.append(_start_worker(settings, folder, later))
         _tell(settings, clients, as_json=as_json)
         _wait_for_the_end(children)
 
@@ -78,7 +80,7 @@ def _start_servers(settings: Settings, folder: DataFolder, stack: ExitStack) -> 
 
 async def _load_demo(settings: Settings) -> DemoClients:
     async with open_services(settings) as services:
-        return await load(services, settings.data_dir)
+        return await demo.load(services, settings.data_dir)
 
 
 def _start_worker(settings: Settings, folder: DataFolder, stack: ExitStack) -> Child:

@@ -17,6 +17,9 @@ from gateway.unable import Unable, explain
 from .account import Account
 
 _PR_SET_PDEATHSIG: Final = 1
+_MARKS: Final = ("FATAL:", "PANIC:", "kopilka:", "initdb: error:", "Error:", " # ")
+"""How PostgreSQL, our own commands, Python and Valkey begin to say what is wrong."""
+
 _POLL_SECONDS: Final = 0.02
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -97,13 +100,16 @@ class Child:
                 self._process.wait()
 
 
-def last_complaint(log: Path, marks: Sequence[str] = ("FATAL", "PANIC", "ERROR", "rror:", "#")) -> str:
-    """The last line of `log` that says what went wrong, as a sentence."""
+def last_complaint(log: Path) -> str:
+    """What the end of `log` says went wrong, as a sentence that names the file."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-200:] if line.strip()]
     if any("No space left on device" in line for line in lines[-20:]):
         return "the disk is full; free some room and start again."
-    worst = [line for line in lines if any(mark in line for mark in marks)] or lines or ["no reason given"]
-    return f"{worst[-1].rstrip('.')} (see {log})."
+    for line in reversed(lines):
+        for mark in _MARKS:
+            if mark in line:
+                return f"{line.split(mark, 1)[1].strip().rstrip('.')} (see {log})."
+    return f"it gave no reason (see {log})."
 
 
 def _ends_with_parent(by: signal.Signals) -> Callable[[], None] | None:

@@ -1,0 +1,215 @@
+"""The `kopilka` command as a newcomer types it: up, twice, beside another, killed, and in the way."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.embedded.account import remove_server_folder
+from gateway.embedded.folder import LAYOUT, free_port
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    process: subprocess.Popen[str]
+    said: dict[str, Any]
+    seconds: float
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "data"
+    yield folder
+    for server in ("postgres", "valkey"):
+        remove_server_folder(folder / server)
+
+
+def test_up_serves_tokens_and_stops_cleanly(data: Path) -> None:
+    with _up(data) as running:
+        token = _token(running.said["issuer"], running.said["partner"])
+        ready = _get(f"{running.said['issuer']}/readyz")
+
+    assert token["token_type"] == "Bearer"
+    assert ready == {"ready": True}
+    assert running.process.returncode == 0
+    assert _left_in(data) == []
+
+
+def test_a_second_start_is_quick_and_keeps_the_data(data: Path) -> None:
+    with _up(data) as first:
+        pass
+
+    with _up(data) as second:
+        token = _token(second.said["issuer"], first.said["finance"])
+
+    assert token["token_type"] == "Bearer"
+    assert second.said["operator"] == first.said["operator"]
+
+
+def test_a_killed_kopilka_leaves_nothing_running_and_starts_again(data: Path) -> None:
+    with _up(data) as running:
+        running.process.kill()
+        running.process.wait()
+
+    with _up(data) as again:
+        assert _get(f"{again.said['issuer']}/readyz") == {"ready": True}
+
+
+def test_a_second_copy_does_not_disturb_the_first(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+
+    with _up(data) as first:
+        with _up(other) as second:
+            assert second.said["issuer"] != first.said["issuer"]
+        assert _get(f"{first.said['issuer']}/readyz") == {"ready": True}
+
+    for server in ("postgres", "valkey"):
+        remove_server_folder(other / server)
+
+
+def test_doctor_finds_everything_well_while_it_runs_and_says_what_to_do_after(data: Path) -> None:
+    with _up(data):
+        well = _kopilka("doctor", "--data", str(data), "--json")
+    ill = _kopilka("doctor", "--data", str(data), "--json")
+
+    assert (well.returncode, json.loads(well.stdout)["ok"]) == (0, True)
+    assert ill.returncode == 1
+    advice = {each["advice"] for each in json.loads(ill.stdout)["findings"] if not each["is_well"]}
+    assert any("kopilka up" in each for each in advice)
+
+
+def test_a_port_in_use_is_one_clear_sentence(data: Path) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        port = squatter.getsockname()[1]
+
+        refused = _kopilka("up", "--data", str(data), "--port", str(port))
+
+    _is_one_sentence(refused, f"kopilka: Port {port} is in use: ")
+    assert not data.exists()
+
+
+def test_a_data_folder_of_a_newer_version_is_one_clear_sentence(data: Path) -> None:
+    data.mkdir()
+    (data / "layout").write_text(f"{LAYOUT + 1}\n")
+
+    refused = _kopilka("up", "--data", str(data), "--port", str(free_port()))
+
+    _is_one_sentence(refused, f"kopilka: The data folder {data} is of a newer Kopilka: ")
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    refused = _kopilka("up", "--data", str(tmp_path / "file" / "data"), "--port", str(free_port()))
+
+    _is_one_sentence(refused, "kopilka: Opening the data folder ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("KOPILKA_PORT", "many", "kopilka: KOPILKA_PORT is wrong: "),
+        (
+            "KOPILKA_DATABASE_URL",
+            "postgresql://a:b@127.0.0.1:1/c",
+            "kopilka: To use a PostgreSQL of yours, set ",
+        ),
+        ("KOPILKA_REDIS_URL", "nonsense", "kopilka: KOPILKA_REDIS_URL is wrong: "),
+    ],
+)
+def test_a_wrong_variable_is_named(data: Path, variable: str, value: str, said: str) -> None:
+    refused = _kopilka("up", "--data", str(data), environment={variable: value})
+
+    _is_one_sentence(refused, said)
+
+
+@contextmanager
+def _up(data: Path) -> Iterator[Running]:
+    """`kopilka up` on a free port until the block ends; then SIGTERM, unless it ended already."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [*_COMMAND, "up", "--data", str(data), "--port", str(free_port()), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        yield Running(process, json.loads(line), time.monotonic() - started)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        process.stdout.close()
+        process.stderr.close()
+
+
+_COMMAND = (sys.executable, "-m", "gateway.cli")
+
+
+def _kopilka(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*_COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def _is_one_sentence(refused: subprocess.CompletedProcess[str], beginning: str) -> None:
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(beginning), refused.stderr
+    assert refused.stderr.endswith(".\n")
+    assert refused.stderr.count("\n") == 1
+    assert refused.stdout == ""
+
+
+def _token(issuer: str, client: dict[str, str]) -> dict[str, Any]:
+    credentials = base64.b64encode(f"{client['client_id']}:{client['client_secret']}".encode()).decode()
+    request = urllib.request.Request(
+        f"{issuer}/oauth/token",
+        data=b"grant_type=client_credentials",
+        headers={"Authorization": f"Basic {credentials}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return dict(json.load(response))
+
+
+def _get(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return dict(json.load(response))
+
+
+def _left_in(data: Path) -> list[str]:
+    """Command lines of processes that still speak of `data`."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if str(data) in line:
+                found.append(line)
+    return found
