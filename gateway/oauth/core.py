@@ -10,6 +10,7 @@ dropped; a failed authentication says little, costs as much as a good one, and i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -29,6 +30,9 @@ from .keys import KeyRing
 from .messages import Answer, FormRequest, TooManyFailures
 from .store import use_assertion
 from .tokens import AccessToken, InvalidToken, TokenReader
+
+# Authlib's debug lines hold whole access tokens, which belong in no log.
+logging.getLogger("authlib").setLevel(logging.INFO)
 
 CLOCK_SKEW: Final = timedelta(minutes=1)
 

@@ -7,14 +7,14 @@ time, and stays published until the last token it signed is dead.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc.jwk import ECKey
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,11 +36,13 @@ _NONCE_BYTES: Final = 12
 
 
 class KeySealer:
-    """Encrypts private keys for storage, under a key of their own derived from the master key."""
+    """Encrypts private keys for storage, under keys derived from the master keys for this alone.
 
-    def __init__(self, master_key: bytes) -> None:
-        derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"kopilka oauth signing keys")
-        self._cipher = AESGCM(derive.derive(master_key))
+    Seals under the first and opens under any, so that a new master key can be put in front.
+    """
+
+    def __init__(self, derived_keys: Sequence[bytes]) -> None:
+        self._ciphers = [AESGCM(key) for key in derived_keys]
 
     def new_key(self, not_before: datetime) -> StoredKey:
         """A fresh key pair, sealed, that signs from `not_before` on."""
@@ -52,11 +54,15 @@ class KeySealer:
     def seal(self, kid: str, private: bytes) -> bytes:
         """The nonce and the ciphertext, bound to the key's id."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, private, kid.encode())
+        return nonce + self._ciphers[0].encrypt(nonce, private, kid.encode())
 
     def open(self, kid: str, sealed: bytes) -> bytes:
-        """The private key. Raises `cryptography.exceptions.InvalidTag` under another master key."""
-        return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], kid.encode())
+        """The private key. Raises `ValueError` if it was sealed under none of these keys."""
+        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        for cipher in self._ciphers:
+            with suppress(InvalidTag):
+                return cipher.decrypt(nonce, ciphertext, kid.encode())
+        raise ValueError("the token signing keys were sealed under another master key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,8 +53,8 @@ class Upkeep:
     async def look(self, at: datetime) -> None:
         """Read the signing keys and the revocations in force at `at`."""
         async with self._database.writer.connect() as connection:
-            await self._keys.load(connection)
             self._verifier.see(await connection.run_sync(live_revocations, at))
+            await self._keys.load(connection)
 
     async def clear(self, at: datetime) -> None:
         """Rotate the signing key if that is due; drop dead keys, used assertions, old revocations."""
@@ -73,9 +73,10 @@ class Upkeep:
                     await self.clear(datetime.now(UTC))
                     cleared_at = time.monotonic()
                 is_failing = False
-            except (SQLAlchemyError, OSError):
-                # PostgreSQL is away: without it nothing can be posted either, so what is in
-                # memory stays good until it is back.
+            except (SQLAlchemyError, OSError, ValueError):
+                # PostgreSQL is away, and without it nothing can be posted either; or another
+                # process sealed a key under a master key that this one was not given. Either
+                # way what is in memory stays good, and looking goes on.
                 if not is_failing:
                     _log.warning("oauth_upkeep_failing", exc_info=True)
                 is_failing = True

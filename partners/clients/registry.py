@@ -1,7 +1,8 @@
 """Registering OAuth clients, changing over their secrets and keys, and revoking them.
 
-Instants are the machine's time, not programme time: a token must expire even while the
-programme's clock stands still. What a use case shows once (a secret) it cannot show again.
+Time comes in as `wall_time`, the machine's, never programme time: tokens and secrets expire
+even while the programme's clock stands still in another year. What a use case shows once, a
+secret, it cannot show again.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ async def create_client(
     scopes: Iterable[str],
     outlets: Iterable[int] | None,
     jwks: Mapping[str, Any] | None,
-    at: datetime,
+    wall_time: datetime,
 ) -> NewClient:
     """Register a client; without `jwks` it gets a secret, which is never shown again.
 
@@ -81,29 +82,29 @@ async def create_client(
         scopes=_allowed(scopes, kind),
         outlets=_within_partner(outlets, kind),
         jwks=jwks,
-        created_at=at,
+        created_at=wall_time,
         revoked_at=None,
     )
     await connection.run_sync(store.insert_client, client)
-    secret = None if jwks is not None else await _give_secret(connection, client.client_id, at)
+    secret = None if jwks is not None else await _give_secret(connection, client.client_id, wall_time)
     return NewClient(client=client, secret=secret)
 
 
-async def rotate_secret(connection: AsyncConnection, client_id: str, *, at: datetime) -> str:
+async def rotate_secret(connection: AsyncConnection, client_id: str, *, wall_time: datetime) -> str:
     """A new secret for the client; the one before it works for another 24 hours, older ones no more.
 
     Raises `ClientUnknown`.
     """
     await _locked(connection, client_id)
-    live = await connection.run_sync(store.live_secrets, client_id, at)
+    live = await connection.run_sync(store.live_secrets, client_id, wall_time)
     kept = LIVE_SECRETS - 1
-    await connection.run_sync(store.end_secrets, live[:-kept], at)
-    await connection.run_sync(store.end_secrets, live[-kept:], at + CHANGE_OVER)
-    return await _give_secret(connection, client_id, at)
+    await connection.run_sync(store.end_secrets, live[:-kept], wall_time)
+    await connection.run_sync(store.end_secrets, live[-kept:], wall_time + CHANGE_OVER)
+    return await _give_secret(connection, client_id, wall_time)
 
 
 async def register_jwks(
-    connection: AsyncConnection, client_id: str, jwks: Mapping[str, Any], *, at: datetime
+    connection: AsyncConnection, client_id: str, jwks: Mapping[str, Any], *, wall_time: datetime
 ) -> Client:
     """Replace the client's public keys; its secrets, if any, work for another 24 hours.
 
@@ -112,12 +113,12 @@ async def register_jwks(
     await _locked(connection, client_id)
     public_keys(jwks)
     await connection.run_sync(store.set_jwks, client_id, jwks)
-    live = await connection.run_sync(store.live_secrets, client_id, at)
-    await connection.run_sync(store.end_secrets, live, at + CHANGE_OVER)
+    live = await connection.run_sync(store.live_secrets, client_id, wall_time)
+    await connection.run_sync(store.end_secrets, live, wall_time + CHANGE_OVER)
     return await _locked(connection, client_id)
 
 
-async def revoke_client(connection: AsyncConnection, client_id: str, *, at: datetime) -> None:
+async def revoke_client(connection: AsyncConnection, client_id: str, *, wall_time: datetime) -> None:
     """End the client for good: it gets no more tokens, and those it has stop within a second.
 
     Raises `ClientUnknown` if there is no such client; revoking it again changes nothing.
@@ -126,9 +127,9 @@ async def revoke_client(connection: AsyncConnection, client_id: str, *, at: date
     if client.revoked_at is not None:
         return
     await _locked(connection, client_id)
-    revocation = Revocation(client_id=client_id, jti=None, expires_at=at + REVOCATION_LIFETIME)
-    await connection.run_sync(store.set_revoked, client_id, at)
-    await connection.run_sync(store.insert_revocation, revocation, at)
+    revocation = Revocation(client_id=client_id, jti=None, expires_at=wall_time + REVOCATION_LIFETIME)
+    await connection.run_sync(store.set_revoked, client_id, wall_time)
+    await connection.run_sync(store.insert_revocation, revocation, wall_time)
 
 
 async def find_client(connection: AsyncConnection, client_id: str) -> Client:
@@ -151,9 +152,9 @@ async def _locked(connection: AsyncConnection, client_id: str) -> Client:
     return client
 
 
-async def _give_secret(connection: AsyncConnection, client_id: str, at: datetime) -> str:
+async def _give_secret(connection: AsyncConnection, client_id: str, wall_time: datetime) -> str:
     secret = new_secret()
-    await connection.run_sync(store.insert_secret, client_id, digest_of(secret), at)
+    await connection.run_sync(store.insert_secret, client_id, digest_of(secret), wall_time)
     return secret
 
 

@@ -22,7 +22,7 @@ from partners.tables import partners
 
 ISSUER = "https://points.example"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-MASTER_KEY = bytes(range(32))
+SEALING_KEY = bytes(range(32))
 
 Register = Callable[..., Awaitable[NewClient]]
 
@@ -73,7 +73,7 @@ class OAuth:
 def parts(database: Database) -> OAuth:
     """A process of its own on `database`."""
     addresses = Addresses(ISSUER)
-    keys = KeyRing(KeySealer(MASTER_KEY))
+    keys = KeyRing(KeySealer([SEALING_KEY]))
     verifier = Verifier(keys, addresses)
     server = AuthorizationServer(database, keys, addresses)
     transport = httpx.ASGITransport(app=Starlette(routes=routes(server)))
@@ -131,7 +131,7 @@ def register(database: Database, partner: int) -> Register:
             "scopes": ["earn", "burn"],
             "outlets": None,
             "jwks": None,
-            "at": now(),
+            "wall_time": now(),
         }
         async with database.writer.begin() as connection:
             return await create_client(connection, **(usual | says))

@@ -240,11 +240,11 @@ async def test_registering_keys_lets_the_secret_run_out(
     oauth: OAuth, till: NewClient, database: Database
 ) -> None:
     async with database.writer.begin() as connection:
-        await register_jwks(connection, till.client.client_id, JWKS, at=now())
+        await register_jwks(connection, till.client.client_id, JWKS, wall_time=now())
     both = [await oauth.ask(till), await oauth.assert_by(an_assertion(till.client))]
 
     async with database.writer.begin() as connection:
-        await register_jwks(connection, till.client.client_id, JWKS, at=now() - CHANGE_OVER)
+        await register_jwks(connection, till.client.client_id, JWKS, wall_time=now() - CHANGE_OVER)
     after = [await oauth.ask(till), await oauth.assert_by(an_assertion(till.client))]
 
     assert [each.status_code for each in both] == [200, 200]

@@ -57,7 +57,7 @@ async def test_a_token_of_a_revoked_client_is_inactive_at_once(
 ) -> None:
     token = await oauth.token(till)
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, at=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now())
 
     assert (await introspect(oauth, operator, token)).json() == {"active": False}
 

@@ -6,14 +6,13 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
-from cryptography.exceptions import InvalidTag
 from sqlalchemy import text
 
 from gateway.oauth import KeyRing, KeySealer
 from gateway.oauth.keys import KEY_LIFE, PUBLISHED_AFTER, PUBLISHED_AHEAD
 from ledger.kernel.database import Database
 from partners.clients import NewClient
-from tests.gateway.oauth.conftest import MASTER_KEY, OAuth, now
+from tests.gateway.oauth.conftest import SEALING_KEY, OAuth, now
 
 
 def kids(keys: KeyRing, at: datetime) -> set[str]:
@@ -63,7 +62,7 @@ async def test_keys_rotate_when_they_are_due_and_not_before(oauth: OAuth, databa
 
 
 async def test_processes_that_start_at_once_make_one_key(database: Database) -> None:
-    rings = [KeyRing(KeySealer(MASTER_KEY)) for _ in range(4)]
+    rings = [KeyRing(KeySealer([SEALING_KEY])) for _ in range(4)]
 
     async def start(ring: KeyRing) -> None:
         async with database.writer.begin() as connection:
@@ -86,8 +85,17 @@ async def test_a_private_key_is_not_stored_in_clear(oauth: OAuth, database: Data
 
 
 async def test_keys_open_only_under_their_master_key(oauth: OAuth, database: Database) -> None:
-    other = KeyRing(KeySealer(bytes(32)))
+    other = KeyRing(KeySealer([bytes(32)]))
 
     async with database.writer.connect() as connection:
-        with pytest.raises(InvalidTag):
+        with pytest.raises(ValueError, match="master key"):
             await other.load(connection)
+
+
+def test_a_new_master_key_still_opens_what_the_old_one_sealed() -> None:
+    stored = KeySealer([SEALING_KEY]).new_key(now())
+
+    keys = KeyRing(KeySealer([bytes(32), SEALING_KEY]))
+    keys.see([stored])
+
+    assert keys.signing(now()).kid == stored.kid

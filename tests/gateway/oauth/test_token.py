@@ -162,7 +162,7 @@ async def test_after_a_rotation_both_secrets_work_and_never_three(
 ) -> None:
     async def rotate() -> NewClient:
         async with database.writer.begin() as connection:
-            secret = await rotate_secret(connection, till.client.client_id, at=now())
+            secret = await rotate_secret(connection, till.client.client_id, wall_time=now())
         return NewClient(client=till.client, secret=secret)
 
     second = await rotate()
@@ -176,7 +176,7 @@ async def test_an_old_secret_ends_when_the_change_over_does(
     oauth: OAuth, till: NewClient, database: Database
 ) -> None:
     async with database.writer.begin() as connection:
-        await rotate_secret(connection, till.client.client_id, at=now() - CHANGE_OVER)
+        await rotate_secret(connection, till.client.client_id, wall_time=now() - CHANGE_OVER)
 
     assert (await oauth.ask(till)).status_code == 401
 
@@ -185,8 +185,8 @@ async def test_a_revoked_client_gets_no_more_tokens(
     oauth: OAuth, till: NewClient, database: Database
 ) -> None:
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, at=now())
-        await revoke_client(connection, till.client.client_id, at=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now())
 
     assert (await oauth.ask(till)).status_code == 401
 
@@ -207,6 +207,18 @@ async def test_guessing_is_slowed_down_without_holding_up_the_client_elsewhere(
     assert blocked.json()["error"] == "invalid_client"
     assert int(blocked.headers["retry-after"]) >= 1
     assert elsewhere.status == 200
+
+
+async def test_neither_a_token_nor_a_secret_is_ever_logged(
+    oauth: OAuth, till: NewClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+
+    token = await oauth.token(till)
+
+    assert token not in caplog.text
+    assert till.secret is not None
+    assert till.secret not in caplog.text
 
 
 async def test_every_process_accepts_tokens_of_every_other(database: Database, till: NewClient) -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from gateway.oauth import Addresses, KeyRing, KeySealer, Verifier
 from gateway.oauth.verifier import REMEMBERED
 from ledger.kernel.database import Database
 from partners.clients import NewClient, revoke_client
-from tests.gateway.oauth.conftest import ISSUER, MASTER_KEY, OAuth, encoded, now, shared_secret_jwt
+from tests.gateway.oauth.conftest import ISSUER, SEALING_KEY, OAuth, encoded, now, shared_secret_jwt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Memory:
 @pytest.fixture
 def memory() -> Memory:
     """A verifier with one key."""
-    sealer = KeySealer(MASTER_KEY)
+    sealer = KeySealer([SEALING_KEY])
     keys = KeyRing(sealer)
     keys.see([sealer.new_key(now())])
     return Memory(keys, Verifier(keys, Addresses(ISSUER)))
@@ -235,7 +236,7 @@ async def test_a_revoked_client_stops_within_a_second(
     oauth.verifier.verify(f"Bearer {seen}")
 
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, at=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now())
     await asyncio.sleep(1)
 
     for token in (seen, unseen):
@@ -249,10 +250,30 @@ async def test_revocations_outlive_the_clearing_away_of_dead_ones(
 ) -> None:
     token = await oauth.token(till)
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, at=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now())
 
     await oauth.upkeep.clear(now())
     await oauth.upkeep.look(now())
+
+    with pytest.raises(Unauthenticated):
+        oauth.verifier.verify(f"Bearer {token}")
+
+
+async def test_upkeep_goes_on_after_postgresql_was_away(
+    oauth: OAuth, till: NewClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await oauth.token(till)
+    look, failures = oauth.upkeep.look, iter([OSError("connection refused")])
+
+    async def look_after_a_failure(at: datetime) -> None:
+        for failure in failures:
+            raise failure
+        await look(at)
+
+    monkeypatch.setattr(oauth.upkeep, "look", look_after_a_failure)
+    async with database.writer.begin() as connection:
+        await revoke_client(connection, till.client.client_id, wall_time=now())
+    await asyncio.sleep(1.5)
 
     with pytest.raises(Unauthenticated):
         oauth.verifier.verify(f"Bearer {token}")
