@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
+    Column,
     ColumnElement,
     DateTime,
     Insert,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    bindparam,
     column,
     func,
     insert,
@@ -32,6 +34,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .identifiers import BlindIndex
 from .sealing import WrappedKey
 from .tables import cards, consents, member_numbers, members
+
+_Drawing = Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +77,19 @@ async def wait_for_turn(connection: AsyncConnection, indexes: Sequence[BlindInde
 
 async def draw_by_phone(connection: AsyncConnection, indexes: Sequence[BlindIndex]) -> Draw:
     """The next number and the member of this phone, if any (by uq_members_phone_digest)."""
-    return await _draw(connection, members.c.phone_digest.in_([index.digest for index in indexes]))
+    return await _draw(connection, _DRAW_BY_PHONE, indexes)
 
 
 async def draw_by_card(connection: AsyncConnection, indexes: Sequence[BlindIndex]) -> Draw:
     """The next number and the member of this card, if any (by uq_cards_number_digest)."""
-    return await _draw(connection, cards.c.number_digest.in_([index.digest for index in indexes]))
+    return await _draw(connection, _DRAW_BY_CARD, indexes)
 
 
 async def enrol_again(
     connection: AsyncConnection, member: int, stated: Mapping[str, bool], *, at: datetime
 ) -> None:
     """Note that a known member was enrolled once more, and what they said to the consents."""
-    seen = update(members).where(members.c.id == member).values(last_enrolled_at=at)
-    await connection.execute(_consents(member, stated, at).add_cte(seen.cte("seen")))
+    await connection.execute(_ENROL_AGAIN, _said(member, stated, at))
 
 
 async def add_member(
@@ -103,33 +106,28 @@ async def add_member(
     at: datetime,
 ) -> None:
     """Store a new member, their card and their consents in one statement."""
-    person = insert(members).values(
-        id=member,
-        enrolled_at=at,
-        last_enrolled_at=at,
-        key_version=wrapped.version,
-        wrapped_key=wrapped.ciphertext,
-        personal=personal,
-        phone_version=phone.version if phone else None,
-        phone_digest=phone.digest if phone else None,
-    )
-    card = insert(cards).values(
-        locator=locator,
-        member=member,
-        number_version=card_number.version,
-        number_digest=card_number.digest,
-        sealed=sealed_card,
-        issued_at=at,
-    )
-    statement = _consents(member, consents, at).add_cte(person.cte("person"), card.cte("card"))
-    await connection.execute(statement)
+    person = {
+        "id": member,
+        "key_version": wrapped.version,
+        "wrapped_key": wrapped.ciphertext,
+        "personal": personal,
+        "phone_version": phone.version if phone else None,
+        "phone_digest": phone.digest if phone else None,
+    }
+    card = {
+        "locator": locator,
+        "number_version": card_number.version,
+        "number_digest": card_number.digest,
+        "sealed": sealed_card,
+    }
+    await connection.execute(_ADD_MEMBER, {**person, **card, **_said(member, consents, at)})
 
 
 async def add_consents(
     connection: AsyncConnection, member: int, stated: Mapping[str, bool], *, at: datetime
 ) -> None:
     """Append statements to a member's consents."""
-    await connection.execute(_consents(member, stated, at))
+    await connection.execute(_ADD_CONSENTS, _said(member, stated, at))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,13 +244,9 @@ async def set_card_index(connection: AsyncConnection, locator: bytes, number: Bl
     await connection.execute(update(cards).where(cards.c.locator == locator).values(**change))
 
 
-async def _draw(connection: AsyncConnection, wanted: ColumnElement[bool]) -> Draw:
-    one = select(literal(1).label("one")).subquery()
-    known = _known_cards(wanted).order_by(cards.c.issued_at.desc()).limit(1).subquery()
-    statement = select(member_numbers.next_value().label("number"), known).select_from(
-        one.outerjoin(known, true())
-    )
-    row = (await connection.execute(statement)).one()
+async def _draw(connection: AsyncConnection, statement: _Drawing, indexes: Sequence[BlindIndex]) -> Draw:
+    digests = [index.digest for index in indexes]
+    row = (await connection.execute(statement, {"digests": digests})).one()
     return Draw(number=row.number, known=None if row.member is None else _known_card(row))
 
 
@@ -293,19 +287,66 @@ def _known_member(row: Row[*tuple[Any, ...]]) -> KnownMember:
     return KnownMember(member=row.id, wrapped=wrapped, personal=row.personal, enrolled_at=row.enrolled_at)
 
 
-def _consents(member: int, stated: Mapping[str, bool], at: datetime) -> Insert:
-    said = (
-        func.unnest(literal(list(stated), ARRAY(Text)), literal(list(stated.values()), ARRAY(Boolean)))
-        .table_valued(column("purpose", Text), column("granted", Boolean))
-        .render_derived()
-    )
-    return insert(consents).from_select(
-        ["member", "purpose", "granted", "stated_at"],
-        select(
-            literal(member, BigInteger), said.c.purpose, said.c.granted, literal(at, DateTime(timezone=True))
-        ),
-    )
+def _said(member: int, stated: Mapping[str, bool], at: datetime) -> dict[str, Any]:
+    return {
+        "member": member,
+        "purposes": list(stated),
+        "answers": list(stated.values()),
+        "at": at,
+    }
 
 
 def _any(where: ColumnElement[bytes], values: Collection[bytes]) -> ColumnElement[bool]:
     return where == func.any(literal(list(values), ARRAY(LargeBinary)))
+
+
+def _drawing(digest: Column[bytes]) -> _Drawing:
+    """One row: the next number, and beside it the newest open card found by the digest, or nulls."""
+    wanted = digest == func.any(bindparam("digests", type_=ARRAY(LargeBinary)))
+    known = _known_cards(wanted).order_by(cards.c.issued_at.desc()).limit(1).subquery()
+    one = select(literal(1).label("one")).subquery()
+    return select(member_numbers.next_value().label("number"), known).select_from(
+        one.outerjoin(known, true())
+    )
+
+
+def _adding_consents() -> Insert:
+    said = func.unnest(
+        bindparam("purposes", type_=ARRAY(Text)), bindparam("answers", type_=ARRAY(Boolean))
+    ).table_valued(column("purpose", Text), column("granted", Boolean))
+    rows = said.render_derived()
+    return insert(consents).from_select(
+        ["member", "purpose", "granted", "stated_at"],
+        select(_MEMBER, rows.c.purpose, rows.c.granted, _AT),
+    )
+
+
+def _adding_member() -> Insert:
+    of_member = ("id", "key_version", "wrapped_key", "personal", "phone_version", "phone_digest")
+    of_card = ("locator", "number_version", "number_digest", "sealed")
+    person = insert(members).values(
+        **{name: bindparam(name, type_=members.c[name].type) for name in of_member},
+        enrolled_at=_AT,
+        last_enrolled_at=_AT,
+    )
+    card = insert(cards).values(
+        **{name: bindparam(name, type_=cards.c[name].type) for name in of_card},
+        member=_MEMBER,
+        issued_at=_AT,
+    )
+    return _adding_consents().add_cte(person.cte("person"), card.cte("card"))
+
+
+def _enrolling_again() -> Insert:
+    seen = update(members).where(members.c.id == _MEMBER).values(last_enrolled_at=_AT)
+    return _adding_consents().add_cte(seen.cte("seen"))
+
+
+# Enrolment is the room's busiest writer, so its statements are built once.
+_MEMBER: Final = bindparam("member", type_=BigInteger)
+_AT: Final = bindparam("at", type_=DateTime(timezone=True))
+_DRAW_BY_PHONE: Final = _drawing(members.c.phone_digest)
+_DRAW_BY_CARD: Final = _drawing(cards.c.number_digest)
+_ADD_CONSENTS: Final = _adding_consents()
+_ADD_MEMBER: Final = _adding_member()
+_ENROL_AGAIN: Final = _enrolling_again()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Final, Optional, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
@@ -49,6 +47,11 @@ class _Token(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Metadata(msgspec.Struct, frozen=True, kw_only=True):
     token_endpoint: str
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    errors: list[GraphQLError] = []
 
 
 class Door:
@@ -126,9 +129,9 @@ class Session:
             response = await self._door.graphql(body, await self._access_token())
             if response.status_code == httpx.codes.UNAUTHORIZED:
                 raise Unable(f"{self._credentials.client_id} is not let in: {response.text[:200]}")
-            told = msgspec.json.decode(response.content, type=_envelope(answer))
+            told = msgspec.json.decode(response.content, type=_Answer)
             if not told.errors:
-                return told.data  # type: ignore[no-any-return]  # the struct is made at run time
+                return msgspec.json.decode(told.data, type=answer)
             await _wait_or_give_up(told.errors[0])
 
     async def _access_token(self) -> str:
@@ -150,12 +153,3 @@ async def _wait_or_give_up(error: GraphQLError) -> None:
     if error.code != "THROTTLED" or not isinstance(seconds, int | float):
         raise Unable(f"The gateway refuses the replay: {error.message} {error.code}".rstrip())
     await asyncio.sleep(min(float(seconds), _LONGEST_WAIT_SECONDS))
-
-
-@cache
-def _envelope(answer: Hashable) -> Any:
-    """The struct of an answer's body; made once, since msgspec compiles a decoder for it."""
-    errors = msgspec.field(default_factory=list)
-    return msgspec.defstruct(
-        "Envelope", [("data", Optional[answer], None), ("errors", list[GraphQLError], errors)]
-    )
