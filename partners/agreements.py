@@ -32,7 +32,7 @@ async def make_agreement(
     programme = await store.find_programme(connection)
     if programme is None:
         raise ProgrammeMissing
-    if await store.find_partner(connection, partner, lock=True) is None:
+    if await store.lock_partner(connection, partner) is None:
         raise PartnerUnknown
     check(terms)
     starts_at = starts_at or at

@@ -23,6 +23,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The receipt as read, the explanation rule by rule and line by line, and its ruleset's version.
 
     It names nobody: a receipt carries goods and places, the operation carries the member.
+    What was stored must decode for ever: fields are only appended, each with a default.
     """
 
     receipt: Receipt

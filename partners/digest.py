@@ -14,5 +14,7 @@ def digest_of(kind: str, *asked: Any) -> bytes:
     """SHA-256 over what was asked for, before defaults, in a fixed encoding.
 
     Instants are encoded as instants, so the same one under another offset is the same request.
+    Digests are compared with those of years ago: what joins a request later must leave the
+    digest of a request without it as it was.
     """
     return sha256(_encoder.encode((kind, *asked))).digest()

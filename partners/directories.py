@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from typing import Final
 
+import asyncpg
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.kernel.database import Database
@@ -16,7 +17,9 @@ from .directory import Directory
 
 POLL_SECONDS: Final = 1.0
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger()
+
+_LOST: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 class Directories:
@@ -57,8 +60,8 @@ class Directories:
             try:
                 if await self._height() != self.current.version:
                     await self.reload()
-            except (SQLAlchemyError, OSError) as fault:
-                _log.warning("the directory could not be read: %s", type(fault).__name__)
+            except _LOST as fault:
+                log.warning("directory.unread", fault=type(fault).__name__)
 
     async def _height(self) -> int:
         async with self._database.writer.connect() as connection:

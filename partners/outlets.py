@@ -27,7 +27,7 @@ async def open_outlet(
     connection: AsyncConnection, partner: int, *, code: str, name: str, at: datetime, by: str
 ) -> Outlet:
     """Add an outlet. Raises `PartnerUnknown` and `OutletExists`."""
-    if await store.find_partner(connection, partner) is None:
+    if await store.lock_partner(connection, partner) is None:
         raise PartnerUnknown
     checked_name(code, field="code")
     checked_name(name, field="name")
@@ -58,11 +58,11 @@ async def _set_suspended(
     at: datetime,
     by: str,
 ) -> Outlet:
-    found = await store.find_outlet(connection, outlet, lock=True)
+    found = await store.lock_outlet(connection, outlet)
     if found is None:
         raise OutletUnknown
     if found.is_suspended is (suspended_at is not None):
         return found
-    await store.suspend_outlet(connection, outlet, suspended_at)
+    changed = await store.suspend_outlet(connection, outlet, suspended_at)
     await record(connection, kind, partner=found.partner, at=at, body={"outlet": outlet, "by": by})
-    return await store.find_outlet(connection, outlet) or found
+    return changed

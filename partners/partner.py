@@ -27,9 +27,9 @@ async def suspend_partner(
     if found.is_suspended:
         return found
     checked_name(reason, field="reason")
-    await store.suspend_partner(connection, partner, at)
+    suspended = await store.suspend_partner(connection, partner, at)
     await record(connection, "partner.suspended", partner=partner, at=at, body={"reason": reason, "by": by})
-    return await _locked(connection, partner)
+    return suspended
 
 
 async def reinstate_partner(connection: AsyncConnection, partner: int, *, at: datetime, by: str) -> Partner:
@@ -37,13 +37,13 @@ async def reinstate_partner(connection: AsyncConnection, partner: int, *, at: da
     found = await _locked(connection, partner)
     if not found.is_suspended:
         return found
-    await store.suspend_partner(connection, partner, None)
+    reinstated = await store.suspend_partner(connection, partner, None)
     await record(connection, "partner.reinstated", partner=partner, at=at, body={"by": by})
-    return await _locked(connection, partner)
+    return reinstated
 
 
 async def _locked(connection: AsyncConnection, partner: int) -> Partner:
-    found = await store.find_partner(connection, partner, lock=True)
+    found = await store.lock_partner(connection, partner)
     if found is None:
         raise PartnerUnknown
     return found

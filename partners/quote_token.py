@@ -14,7 +14,8 @@ from members import MasterKeys
 
 from .receipts import Receipt
 
-_PURPOSE: Final = "quote"
+_PURPOSE: Final = "quote.1"
+"""With the version of `Promise`: a token of another shape has another key, and so is no token."""
 _MAC_BYTES: Final = 16
 _LONGEST: Final = 1_024
 

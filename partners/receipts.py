@@ -141,7 +141,7 @@ def _read_money(given: MoneyGiven, currency: str, places: int, field: str) -> in
 
 
 def _read_instant(occurred_at: datetime | None) -> datetime | None:
-    if occurred_at is None:
+    if not occurred_at:
         return None
     if occurred_at.tzinfo is None:
         raise InvalidInput("an instant needs its offset from UTC", field=("receipt", "occurredAt"))

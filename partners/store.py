@@ -82,10 +82,10 @@ async def add_programme(connection: AsyncConnection, made: Programme) -> None:
     )
 
 
-async def find_partner(connection: AsyncConnection, partner: int, *, lock: bool = False) -> Partner | None:
-    """A partner by id; `lock` keeps its row from changing until the transaction ends."""
-    query = select(partners).where(partners.c.id == partner)
-    row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+async def lock_partner(connection: AsyncConnection, partner: int) -> Partner | None:
+    """A partner by id, whose row does not change before the transaction ends."""
+    query = select(partners).where(partners.c.id == partner).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
     return _partner(row) if row else None
 
 
@@ -95,15 +95,16 @@ async def add_partner(connection: AsyncConnection, *, name: str, at: datetime) -
     return _partner((await connection.execute(query)).one())
 
 
-async def suspend_partner(connection: AsyncConnection, partner: int, at: datetime | None) -> None:
+async def suspend_partner(connection: AsyncConnection, partner: int, at: datetime | None) -> Partner:
     """Write since when a partner is suspended; None reinstates it."""
-    await connection.execute(update(partners).where(partners.c.id == partner).values(suspended_at=at))
+    query = update(partners).where(partners.c.id == partner).values(suspended_at=at).returning(partners)
+    return _partner((await connection.execute(query)).one())
 
 
-async def find_outlet(connection: AsyncConnection, outlet: int, *, lock: bool = False) -> Outlet | None:
-    """An outlet by id; `lock` keeps its row from changing until the transaction ends."""
-    query = select(outlets).where(outlets.c.id == outlet)
-    row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+async def lock_outlet(connection: AsyncConnection, outlet: int) -> Outlet | None:
+    """An outlet by id, whose row does not change before the transaction ends."""
+    query = select(outlets).where(outlets.c.id == outlet).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
     return _outlet(row) if row else None
 
 
@@ -121,9 +122,10 @@ async def add_outlet(
     return _outlet(row) if row else None
 
 
-async def suspend_outlet(connection: AsyncConnection, outlet: int, at: datetime | None) -> None:
+async def suspend_outlet(connection: AsyncConnection, outlet: int, at: datetime | None) -> Outlet:
     """Write since when an outlet is suspended; None reinstates it."""
-    await connection.execute(update(outlets).where(outlets.c.id == outlet).values(suspended_at=at))
+    query = update(outlets).where(outlets.c.id == outlet).values(suspended_at=at).returning(outlets)
+    return _outlet((await connection.execute(query)).one())
 
 
 async def tariff_of(

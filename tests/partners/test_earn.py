@@ -25,6 +25,17 @@ from tests.partners.builders import (
 )
 
 
+STORED = (
+    "9597a23137a25431a131a35255429195a434363031a54252454144cd03e8ce3b9aca000090d6ff69"
+    "68d6c09394b36578636c756465645f63617465676f72696573c200bb4576657279206c696e65206d"
+    "6179206561726e20706f696e74732e94b0706169645f776974685f706f696e7473c200bd4e6f7468"
+    "696e67207761732070616964207769746820706f696e74732e94a9626173655f72617465c30ad92d"
+    "312025206f6620313030302e303020676976657320313020706f696e74732c20726f756e64656420"
+    "646f776e2e9194000a000001c2"
+)
+"""The detail of `an_earn()` as the first release wrote it."""
+
+
 def test_an_earn_carries_the_terms_tariff_and_lines_of_its_receipt() -> None:
     command = _prepare(an_earn(a_receipt(a_line(600), a_line(400))))
 
@@ -156,6 +167,13 @@ def test_the_digest_covers_what_was_asked_and_nothing_else() -> None:
     assert _prepare(an_earn(a_receipt(at=None))).digest != asked
     assert _prepare(an_earn(member=MEMBER + 1)).digest != asked
     assert len(asked) == 32
+
+
+def test_digests_and_details_stay_readable_from_release_to_release() -> None:
+    command = _prepare(an_earn())
+
+    assert command.digest.hex() == "9633c5c79e3ced405505ac4c6eb1e497b7f874f0ff0b215872c68991e2925984"
+    assert decode_detail(bytes.fromhex(STORED)) == decode_detail(command.detail)
 
 
 def _prepare(request: EarnRequest, directory: Directory | None = None, *, at: datetime = NOW) -> Earn:
