@@ -9,7 +9,7 @@ import pytest
 
 from ledger.commands import Earn, ReceiptKey, Refused
 from ledger.kernel.refusals import InvalidInput
-from partners import Directory, EarnRequest, Outlet, Partner, Terms, Till, decode_detail
+from partners import Directory, EarnRequest, Outlet, Partner, Receipt, Terms, Till, decode_detail
 from partners.earn import prepare_earn
 from tests.partners.builders import (
     MEMBER,
@@ -23,7 +23,6 @@ from tests.partners.builders import (
     an_earn,
     days,
 )
-
 
 STORED = (
     "9597a23137a25431a131a35255429195a434363031a54252454144cd03e8ce3b9aca000090d6ff69"
@@ -118,8 +117,8 @@ def test_the_detail_tells_the_receipt_and_the_reasons_again() -> None:
         (a_directory((NOW - days(3), Terms())), TILL, a_receipt(at=NOW - days(5)), "AGREEMENT_MISSING"),
     ],
 )
-def test_a_rule_refuses_as_data(directory: Directory, till: Till, receipt: object, code: str) -> None:
-    command = prepare_earn(directory, TOKENS, till, an_earn(receipt), at=NOW)  # type: ignore[arg-type]  # parametrized
+def test_a_rule_refuses_as_data(directory: Directory, till: Till, receipt: Receipt, code: str) -> None:
+    command = prepare_earn(directory, TOKENS, till, an_earn(receipt), at=NOW)
 
     assert command.refused is not None
     assert command.refused.code == code
