@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger import Flow, Stock, fence, flows, stock
+from ledger import Flow, Ledger, Stock, fence, flows, stock
 from ledger.fence import Span
 from ledger.kernel.database import Database
 from ledger.kernel.refusals import Refusal
@@ -24,7 +24,7 @@ from partners import Directories, Directory, ensure_calendar
 from . import periods, store
 from .cells import Cell, Holding, digest
 from .closing import Closing
-from .journals import MoneyLedger, post_money
+from .journals import post_money
 from .netting import Mode
 from .periods import Period, PeriodUnknown, Stage, reach
 from .prices import agreed
@@ -61,7 +61,7 @@ class BucketsBehind(Refusal):
         super().__init__(f"the ledger is still writing to period {period}: try again", field=("period",))
 
 
-async def advance(database: Database, ledger: MoneyLedger, period: int, *, at: datetime, by: str) -> Period:
+async def advance(database: Database, ledger: Ledger, period: int, *, at: datetime, by: str) -> Period:
     """Bring a period that has ended to PROPOSED, from wherever it stands, and tell what it came to.
 
     Done already, it changes nothing. Two at once do the work once. Raises `PeriodUnknown`,
@@ -83,7 +83,7 @@ class _Work:
     """One call's period, and what it works with."""
 
     database: Database
-    ledger: MoneyLedger
+    ledger: Ledger
     span: Span
     at: datetime
     by: str
@@ -137,7 +137,7 @@ async def _post(work: _Work) -> None:
     async with work.database.writer.connect() as connection:
         closing = await _closing(connection, work.span, directory)
     closing.check()
-    await post_money(work.ledger, closing, at=work.at)
+    await post_money(work.ledger, closing)
     async with work.moving(Stage.FROZEN) as connection:
         if connection is not None:
             await work.reach(connection, Stage.RECONCILING)

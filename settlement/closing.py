@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ledger import MoneyLine
 from ledger.fence import Span
 from ledger.kernel.ids import OPERATOR
 
 from . import money, netting
 from .cells import Cell, Holding
-from .money import Movement, Posting
+from .money import Movement
 from .netting import Mode
 from .prices import Prices
 from .rollforward import RollForward, roll_forward
@@ -40,9 +41,9 @@ class Closing:
         return money.movements(self.span.period, self.cells, self.prices)
 
     @property
-    def postings(self) -> list[Posting]:
+    def money_lines(self) -> list[MoneyLine]:
         """The same as the lines of a journal."""
-        return money.postings(self.moved, self.prices.currency)
+        return money.money_lines(self.moved)
 
     def roll_forward(self, obligor: int) -> RollForward:
         """How an obligor's points went from the last period's end to this one's."""

@@ -1,51 +1,47 @@
-"""Money journals: a closed period's movements, posted once through the ledger's treasury."""
+"""Money journals: a closed period's movements, posted once in the ledger's treasury."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Protocol
+from datetime import timedelta
+from itertools import count
+from typing import Final
+
+from ledger import Ledger, MoneyLine, PostMoney
 
 from .closing import Closing
-from .money import Posting
+
+PRINCIPAL: Final = "settlement"
+_LINES_AT_ONCE: Final = 10_000
+"""A journal numbers its lines in 16 bits; a larger coalition's period takes several journals."""
+
+_LAST_INSTANT: Final = timedelta(microseconds=1)
 
 
-class Treasury(Protocol):
-    """The ledger's door for money: one bucket, one journal a key."""
-
-    async def post(
-        self, *, key: str, digest: bytes, postings: Sequence[Posting], period: int, at: datetime
-    ) -> None:
-        """Post all of `postings` as one journal; a key that was posted before changes nothing."""
-        ...
+class MoneyNotPosted(Exception):
+    """The ledger refused the journal of a period's own figures: our own fault."""
 
 
-class MoneyLedger(Protocol):
-    """What closing a period needs of the ledger."""
+async def post_money(ledger: Ledger, closing: Closing) -> None:
+    """Post what the period's points moved in money; again, it changes nothing.
 
-    @property
-    def treasury(self) -> Treasury:
-        """Where money is posted."""
-        ...
-
-    async def pass_fences(self, period: int) -> None:
-        """Take every idle bucket past the end of `period`."""
-        ...
-
-    async def reload_calendar(self) -> None:
-        """Read the periods again after the calendar grew."""
-        ...
+    The key names the frozen figures, so the same figures are posted once, by whoever comes first.
+    """
+    lines = closing.money_lines
+    for part, first in zip(count(1), range(0, len(lines), _LINES_AT_ONCE), strict=False):
+        command = _command(closing, part, lines[first : first + _LINES_AT_ONCE])
+        outcome = await ledger.submit(command)
+        if outcome.refused is not None:
+            raise MoneyNotPosted(f"{command.key}: {outcome.refused.code}, {outcome.refused.message}")
 
 
-async def post_money(ledger: MoneyLedger, closing: Closing, *, at: datetime) -> None:
-    """Post what the period's points moved in money. The key names the figures, so it happens once."""
-    postings = closing.postings
-    if not postings:
-        return
-    await ledger.treasury.post(
-        key=f"period:{closing.span.period}:{closing.hash.hex()}",
+def _command(closing: Closing, part: int, lines: list[MoneyLine]) -> PostMoney:
+    return PostMoney(
+        principal=PRINCIPAL,
+        key=f"period:{closing.span.period}:{closing.hash.hex()}:{part}",
         digest=closing.hash,
-        postings=postings,
-        period=closing.span.period,
-        at=at,
+        member=0,
+        partner=0,
+        occurred_at=closing.span.ends_at - _LAST_INSTANT,
+        currency=closing.prices.currency,
+        lines=tuple(lines),
     )

@@ -1,7 +1,7 @@
 """Money: cells × prices → movements between the accounts of partners and the operator.
 
 A movement is signed and keeps the direction of its kind: a claw-back is a negative issue. So
-obligations add up per direction, and only postings turn what is negative round.
+obligations add up per direction, and only lines turn what is negative round.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from ledger import accounts
+from ledger import MoneyLine, accounts
 from ledger.kernel.ids import OPERATOR
 from ledger.kernel.rounding import half_even
 
@@ -65,22 +65,6 @@ class Movement:
         return self.micro // self.points if self.operation and self.points else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posting:
-    """A movement as the ledger takes it: from one account to another, `micro` > 0."""
-
-    debit: Account
-    credit: Account
-    micro: int
-    currency: str
-    issuer: int
-    obligor: int
-    redeemer: int
-    tariff: int
-    terms: int
-    origin_period: int
-
-
 def movements(period: int, cells: Sequence[Cell], prices: Prices) -> list[Movement]:
     """What the points of a period move in money, micro-units, in a fixed order.
 
@@ -97,24 +81,9 @@ def movements(period: int, cells: Sequence[Cell], prices: Prices) -> list[Moveme
     return [*by_cell, *_breakage(period, cells, prices), *fees, *_vat(period, fees, prices)]
 
 
-def postings(moved: Iterable[Movement], currency: str) -> list[Posting]:
-    """The movements as journal lines: zero and circular ones left out, negative ones turned round."""
-    return [
-        Posting(
-            debit=movement.debit if movement.micro > 0 else movement.credit,
-            credit=movement.credit if movement.micro > 0 else movement.debit,
-            micro=abs(movement.micro),
-            currency=currency,
-            issuer=movement.issuer,
-            obligor=movement.obligor,
-            redeemer=movement.redeemer,
-            tariff=movement.tariff,
-            terms=movement.terms,
-            origin_period=movement.origin_period,
-        )
-        for movement in moved
-        if movement.micro and movement.debit != movement.credit
-    ]
+def money_lines(moved: Iterable[Movement]) -> list[MoneyLine]:
+    """The movements as lines of a journal: those of no effect left out, negative ones turned round."""
+    return [_line(movement) for movement in moved if movement.micro and movement.debit != movement.credit]
 
 
 def balances(moved: Iterable[Movement]) -> dict[Account, int]:
@@ -144,6 +113,25 @@ def settle(partner: int) -> Account:
 def reserve(obligor: int) -> Account:
     """The redemption value that the operator keeps for an obligor's points."""
     return Account(accounts.RESERVE, obligor)
+
+
+def _line(movement: Movement) -> MoneyLine:
+    debit, credit = movement.debit, movement.credit
+    if movement.micro < 0:
+        debit, credit = credit, debit
+    return MoneyLine(
+        debit=debit.kind,
+        debit_owner=debit.owner,
+        credit=credit.kind,
+        credit_owner=credit.owner,
+        micro=abs(movement.micro),
+        issuer=movement.issuer,
+        obligor=movement.obligor,
+        redeemer=movement.redeemer,
+        tariff=movement.tariff,
+        terms=movement.terms,
+        origin_period=movement.origin_period,
+    )
 
 
 def _issued(cell: Cell, tariff: Tariff) -> Iterator[Movement]:

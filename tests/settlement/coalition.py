@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
@@ -11,12 +11,10 @@ from typing import Any, Final
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger import Ledger
 from ledger.kernel.database import Database
 from ledger.tables import flows, stock_at_fence
 from partners import Funding, Terms, create_partner, create_programme, make_agreement
 from partners.tables import tariffs
-from settlement.money import Posting
 
 OPENED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 ENDS: Final = {1: datetime(2026, 2, 1, tzinfo=UTC), 2: datetime(2026, 3, 1, tzinfo=UTC)}
@@ -35,35 +33,7 @@ class Coalition:
         return next(name for name, id_ in self.partners.items() if id_ == partner)
 
 
-@dataclass
-class Till:
-    """A treasury that keeps what is posted, once a key."""
-
-    posted: dict[str, tuple[Posting, ...]] = field(default_factory=dict)
-
-    async def post(
-        self, *, key: str, digest: bytes, postings: Sequence[Posting], period: int, at: datetime
-    ) -> None:
-        self.posted.setdefault(key, tuple(postings))
-
-
-@dataclass
-class Books:
-    """The ledger, with its treasury."""
-
-    ledger: Ledger
-    treasury: Till = field(default_factory=Till)
-
-    async def pass_fences(self, period: int) -> None:
-        await self.ledger.pass_fences(period)
-
-    async def reload_calendar(self) -> None:
-        await self.ledger.reload_calendar()
-
-
-async def found_coalition(
-    database: Database, inputs: dict[str, Any], *, vat_ppm: int = 0, pending_days: int = 0
-) -> Coalition:
+async def found_coalition(database: Database, inputs: dict[str, Any], *, vat_ppm: int = 0) -> Coalition:
     """A programme of calendar months of 2026 in UTC, and the file's partners under its tariff."""
     price = inputs["tariff"]["issue_price_micro"]
     value = inputs["tariff"]["redemption_value_micro"]
@@ -84,7 +54,7 @@ async def found_coalition(
                 fee_ppm=_ppm(inputs["tariff"]["fee"]),
                 vat_ppm=vat_ppm,
                 breakage_share_ppm=_ppm(inputs["tariff"]["breakage_share_to_issuer"]),
-                pending_days=pending_days,
+                pending_days=0,
             )
             agreement = await make_agreement(connection, partner.id, terms=terms, at=OPENED, by=STAFF)
             ids[name], tariff_ids[name], terms_ids[name] = partner.id, agreement.tariff, agreement.id
