@@ -3,16 +3,7 @@
 from .agreements import make_agreement
 from .answer import Answer, answer_of
 from .batch import MAX_ITEMS, Request, post_batch
-from .burn import (
-    AuthorizeRequest,
-    BurnRequest,
-    CaptureRequest,
-    VoidRequest,
-    authorize_burn,
-    burn,
-    capture_burn,
-    void_burn,
-)
+from .burn import AuthorizeRequest, BurnRequest, authorize_burn, burn
 from .burn_caps import Cap, CapName
 from .detail import Detail, LineShare, decode_detail
 from .directories import Directories
@@ -30,6 +21,7 @@ from .directory import (
 from .earn import EarnRequest, earn
 from .events import Event, read_events, record
 from .given import LineGiven, MoneyGiven, ReceiptGiven, TenderGiven, TenderKind
+from .holds import CaptureRequest, VoidRequest, capture_burn, void_burn
 from .outlets import OutletExists, open_outlet, reinstate_outlet, suspend_outlet
 from .partner import create_partner, reinstate_partner, suspend_partner
 from .position import Position, position

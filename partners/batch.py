@@ -11,18 +11,10 @@ from ledger.commands import Command, Refused
 from ledger.kernel.refusals import InvalidInput
 
 from .answer import Answer, answer_of, unreadable
-from .burn import (
-    AuthorizeRequest,
-    BurnRequest,
-    CaptureRequest,
-    VoidRequest,
-    prepare_authorize,
-    prepare_burn,
-    prepare_capture,
-    prepare_void,
-)
+from .burn import AuthorizeRequest, BurnRequest, prepare_authorize, prepare_burn
 from .directory import Directory
 from .earn import EarnRequest, prepare_earn
+from .holds import CaptureRequest, VoidRequest, prepare_capture, prepare_void
 from .quote_token import QuoteTokens
 from .till import Till
 

@@ -8,21 +8,21 @@ from typing import Final
 import msgspec
 
 from ledger import Ledger
-from ledger.commands import Authorize, Burn, Capture, Item, ReceiptKey, Refused, Void
+from ledger.commands import Authorize, Burn, Item, ReceiptKey, Refused
 from ledger.kernel.refusals import InvalidInput
-from ledger.kernel.values import MAX_POINTS
 
 from .answer import Answer, answer_of
 from .burn_caps import Spread, binding, caps, spread
 from .detail import Detail, LineShare, encode_detail
 from .digest import digest_of
 from .directory import Directory
+from .holds import check_points
 from .names import idempotency_key
 from .pricing import Priced, price
 from .quote_token import QuoteTokens
 from .receipts import Receipt
 from .rules import Basket, Ruling, basket_of
-from .till import PARTNER_SUSPENDED, Till
+from .till import Till
 
 RULE: Final = "burn_caps"
 
@@ -48,22 +48,6 @@ class AuthorizeRequest(BurnRequest, frozen=True, kw_only=True):
     """The same to be held first, for `ttl_seconds` or for as long as the agreement says if that is less."""
 
     ttl_seconds: int | None = None
-
-
-class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Redeem `points` of a hold, all that is left when None; `final` gives the rest back."""
-
-    key: str
-    hold: int
-    points: int | None = None
-    final: bool = False
-
-
-class VoidRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a hold's points back to the member."""
-
-    key: str
-    hold: int
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,18 +84,6 @@ async def burn(
 ) -> Answer:
     """Authorise and capture in one. Raises as `authorize_burn` does."""
     return answer_of(await ledger.submit(prepare_burn(directory, tokens, till, request, at=at)))
-
-
-async def capture_burn(
-    ledger: Ledger, directory: Directory, till: Till, request: CaptureRequest, *, at: datetime
-) -> Answer:
-    """Redeem part or all of a hold of this partner."""
-    return answer_of(await ledger.submit(prepare_capture(directory, till, request, at=at)))
-
-
-async def void_burn(ledger: Ledger, till: Till, request: VoidRequest, *, at: datetime) -> Answer:
-    """Give back what is left of a hold of this partner."""
-    return answer_of(await ledger.submit(prepare_void(till, request, at=at)))
 
 
 def prepare_authorize(
@@ -170,42 +142,10 @@ def prepare_burn(
     )
 
 
-def prepare_capture(directory: Directory, till: Till, request: CaptureRequest, *, at: datetime) -> Capture:
-    """The ledger's command for a capture. Whose hold it is, the ledger knows."""
-    if request.points is not None:
-        _check_points(request.points)
-    partner = directory.partners.get(till.partner)
-    return Capture(
-        principal=till.principal,
-        key=idempotency_key(request.key),
-        digest=digest_of("capture", request.hold, request.points, request.final),
-        member=0,
-        occurred_at=at,
-        partner=till.partner,
-        refused=PARTNER_SUSPENDED if partner is None or partner.is_suspended else None,
-        hold=request.hold,
-        points=request.points,
-        final=request.final,
-    )
-
-
-def prepare_void(till: Till, request: VoidRequest, *, at: datetime) -> Void:
-    """The ledger's command for a void. A suspended partner may still give points back."""
-    return Void(
-        principal=till.principal,
-        key=idempotency_key(request.key),
-        digest=digest_of("void", request.hold),
-        member=0,
-        occurred_at=at,
-        partner=till.partner,
-        hold=request.hold,
-    )
-
-
 def _priced(
     directory: Directory, tokens: QuoteTokens, till: Till, request: BurnRequest, at: datetime
 ) -> Priced:
-    _check_points(request.points)
+    check_points(request.points)
     return price(
         directory,
         tokens,
@@ -270,8 +210,3 @@ def _detail(request: BurnRequest, priced: Priced, share: Spread, cap: str) -> by
             quoted=priced.quoted,
         )
     )
-
-
-def _check_points(points: int) -> None:
-    if not 0 < points <= MAX_POINTS:
-        raise InvalidInput("points must be a whole number above zero", field=("points",))

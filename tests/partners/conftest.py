@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from ledger import Ledger
+from ledger import Ledger, proof
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from partners import (
@@ -48,7 +48,7 @@ class Coalition:
 
 @pytest.fixture
 async def coalition(database: Database, driven_clock: DrivenClock) -> AsyncIterator[Coalition]:
-    """The coalition, its directory loaded and its ledger accepting commands."""
+    """The coalition, its ledger accepting commands; the proof must hold after whatever a test did."""
     at = driven_clock.now()
     terms = Terms(pending_days=0)
     tills = []
@@ -67,3 +67,5 @@ async def coalition(database: Database, driven_clock: DrivenClock) -> AsyncItera
     await ledger.start()
     yield Coalition(database, directories, ledger, *tills)
     await ledger.drain()
+    found = await proof.prove(database.writer, proof.INVARIANTS)
+    assert found.is_ok, found.findings

@@ -9,7 +9,8 @@ import pytest
 from ledger.commands import Burn
 from ledger.kernel.refusals import InvalidInput
 from partners import BurnRequest, CaptureRequest, Directory, Partner, Terms, VoidRequest, decode_detail
-from partners.burn import prepare_authorize, prepare_burn, prepare_capture, prepare_void
+from partners.burn import prepare_authorize, prepare_burn
+from partners.holds import prepare_capture, prepare_void
 from tests.partners.builders import (
     NOW,
     OPENED,
