@@ -9,7 +9,7 @@ DEV := $(VENV)/.dev
 REPLAY := $(VENV)/.replay
 AUDITS := tests/clients/graphql-http/node_modules/.installed
 WORKERS ?= 2
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 help: ## what can be made here
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
