@@ -16,10 +16,10 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 from authlib.oauth2.rfc6749 import InvalidClientError
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry
+from joserfc.jwk import ECKey, GuestProtocol, OKPKey, RSAKey
+from joserfc.jws import CompactSignature, JWSRegistry
 
 from partners.clients import PublicKey
 
@@ -48,14 +48,6 @@ class SigningClient(Protocol):
     """A client as assertions need it."""
 
     keys: list[PublicKey]
-
-
-class HasHeaders(Protocol):
-    """A JWT as joserfc shows it to whoever chooses the key."""
-
-    def headers(self) -> dict[str, Any]:
-        """The header."""
-        ...
 
 
 class AssertionHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,19 +117,21 @@ class PrivateKeyJwt(JWTBearerClientAssertion):
             raise InvalidClientError(description="the assertion cannot be read") from None
         return msgspec.to_builtins(header), msgspec.to_builtins(claims)
 
-    def resolve_client_public_key(self, client: SigningClient) -> Callable[[HasHeaders], PublicKey]:
-        """The client's one key that fits the assertion's header, or a decoy."""
+    def resolve_client_public_key(self, client: SigningClient) -> Callable[[GuestProtocol], PublicKey]:
+        """The client's key that fits the assertion, or a decoy; without a kid, whichever made it."""
 
-        def fitting(assertion: HasHeaders) -> PublicKey:
+        def fitting(assertion: GuestProtocol) -> PublicKey:
             header = assertion.headers()
             algorithm, kid = header["alg"], header.get("kid")
             keys = [key for key in client.keys if _fits(key, algorithm) and kid in (None, key.kid)]
-            return keys[0] if len(keys) == 1 else DECOYS[ALGORITHMS[algorithm]]
+            if len(keys) > 1 and isinstance(assertion, CompactSignature):
+                keys = [key for key in keys if jws.validate_compact(assertion, key, registry=_ALLOWED)]
+            return keys[0] if keys else DECOYS[ALGORITHMS[algorithm]]
 
         return fitting
 
     def process_assertion_claims(
-        self, assertion: str, resolve_key: Callable[[HasHeaders], PublicKey]
+        self, assertion: str, resolve_key: Callable[[GuestProtocol], PublicKey]
     ) -> None:
         """Check the signature, then the claims, and use the assertion up."""
         try:

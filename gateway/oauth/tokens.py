@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from joserfc import jws
@@ -14,7 +14,7 @@ from .addresses import Addresses
 from .compact import NotCompact, segment
 from .keys import KeyRing
 
-LONGEST_TOKEN = 4096
+LONGEST_TOKEN: Final = 8192
 
 
 class InvalidToken(Exception):

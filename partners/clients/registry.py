@@ -33,6 +33,9 @@ CHANGE_OVER: Final = timedelta(hours=24)
 
 LONGEST_NAME: Final = 200
 
+MOST_OUTLETS: Final = 500
+"""Outlets travel in each token, and so in the header of each request."""
+
 
 class ClientUnknown(Refusal):
     """No such client, or it is revoked."""
@@ -65,8 +68,8 @@ async def create_client(
     """Register a client; without `jwks` it gets a secret, which is never shown again.
 
     Raises `InvalidInput` if the kind and the partner do not go together, the name is empty or
-    too long, a scope is not for this kind, or a key is refused. The caller has checked that
-    the partner exists and that the outlets are its own.
+    too long, a scope is not for this kind, there are too many outlets, or a key is refused.
+    The caller has checked that the partner exists and that the outlets are its own.
     """
     if kind not in KINDS or (kind == "partner") != (partner is not None):
         raise InvalidInput("a partner's client names its partner, any other names none", field=("partner",))
@@ -173,4 +176,9 @@ def _within_partner(outlets: Iterable[int] | None, kind: Kind) -> frozenset[int]
         return None
     if kind != "partner":
         raise InvalidInput("only a partner's client is bound to outlets", field=("outlets",))
-    return frozenset(outlets)
+    bound = frozenset(outlets)
+    if not 1 <= len(bound) <= MOST_OUTLETS:
+        raise InvalidInput(
+            f"a client is bound to 1 to {MOST_OUTLETS} outlets, or to none", field=("outlets",)
+        )
+    return bound

@@ -6,10 +6,12 @@ import asyncio
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from authlib.oauth2.rfc6749 import InvalidClientError
+from authlib.oauth2.rfc7523 import private_key_jwt_sign
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
@@ -58,14 +60,14 @@ async def signer(register: Register) -> Client:
     return (await register(jwks=JWKS)).client
 
 
-def is_accepted(assertion: str) -> bool:
-    """Whether `SIGNER` authenticates by the assertion; needs no database."""
+def is_accepted(assertion: str, client: Client = SIGNER) -> bool:
+    """Whether `client` authenticates by the assertion; needs no database."""
     authenticate = PrivateKeyJwt(Addresses(ISSUER), now(), lambda _client, _jti, _until: True)
     form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
-    registered = Credentials(client=SIGNER, secret_digests=())
+    registered = Credentials(client=client, secret_digests=())
     try:
         authenticate(
-            lambda client_id: KnownClient(client_id, registered if client_id == SIGNER.client_id else None),
+            lambda client_id: KnownClient(client_id, registered if client_id == client.client_id else None),
             FormRequest(f"{ISSUER}/oauth/token", None, form),
         )
     except InvalidClientError:
@@ -87,10 +89,10 @@ def an_assertion(client: Client = SIGNER, key: Key = EC, alg: str = "ES256", **c
     return jwt.encode({"alg": alg, "kid": key.kid}, said, key, algorithms=algorithms)
 
 
-def with_header(header: dict[str, Any]) -> str:
-    """An assertion truly signed by `EC`, with any header at all."""
+def with_header(header: dict[str, Any], key: ECKey = EC) -> str:
+    """An assertion truly signed by `key`, with any header at all."""
     signed = f"{encoded(header)}.{an_assertion().split('.')[1]}"
-    signature = jws.JWSRegistry.algorithms["ES256"].sign(signed.encode(), EC)
+    signature = jws.JWSRegistry.algorithms["ES256"].sign(signed.encode(), key)
     return f"{signed}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
@@ -119,6 +121,16 @@ def test_the_audience_is_the_issuer_or_the_token_endpoint(audience: object) -> N
 
 def test_the_only_key_of_its_kind_needs_no_kid() -> None:
     assert is_accepted(with_header({"alg": "ES256"}))
+
+
+def test_while_a_client_changes_keys_either_works_even_without_kid() -> None:
+    new = ECKey.generate_key("P-256", {"kid": "new"})
+    both = replace(SIGNER, jwks={"keys": [key.as_dict(private=False) for key in (EC, new)]})
+    neither = ECKey.generate_key("P-256")
+
+    assert [is_accepted(an_assertion(both, key), both) for key in (EC, new)] == [True, True]
+    without_kid = [with_header({"alg": "ES256"}, key) for key in (EC, new, neither)]
+    assert [is_accepted(assertion, both) for assertion in without_kid] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +198,14 @@ def test_an_algorithm_off_the_list_is_refused() -> None:
     assert not is_accepted(encoded({"alg": "none"}) + f".{claims}.AAAA")
     assert not is_accepted(shared_secret_jwt({"alg": "HS256"}, claims, EC.as_pem(private=False)))
     assert not is_accepted(an_assertion(key=RSA, alg="RS512"))
+
+
+def test_what_a_client_library_signs_is_accepted() -> None:
+    in_a_minute = {"exp": int(time.time()) + 60}
+
+    assert is_accepted(
+        private_key_jwt_sign(EC, SIGNER.client_id, f"{ISSUER}/oauth/token", alg="ES256", claims=in_a_minute)
+    )
 
 
 async def test_nonsense_is_refused_and_no_fault(oauth: OAuth) -> None:

@@ -55,6 +55,8 @@ async def test_a_client_is_found_as_it_was_registered(
         {"name": "a" * 201},
         {"name": "nul\x00"},
         {"scopes": []},
+        {"outlets": []},
+        {"outlets": range(501)},
         {"scopes": ["earn", "clock"]},
         {"scopes": ["members:card"]},
         {"kind": "finance", "partner": None, "scopes": ["settlement:read"], "outlets": [1]},

@@ -10,6 +10,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from gateway.oauth import Addresses
 from ledger.kernel.database import Database
 from partners.clients import CHANGE_OVER, NewClient, revoke_client, rotate_secret
 from tests.gateway.oauth.conftest import ISSUER, OAuth, Register, now, parts
@@ -70,6 +71,13 @@ async def test_outlets_of_the_client_are_in_its_token(oauth: OAuth, register: Re
     caller = oauth.verifier.verify(f"Bearer {await oauth.token(bound)}")
 
     assert caller.outlets == frozenset({2, 4})
+
+
+async def test_a_token_of_very_many_outlets_is_still_good(oauth: OAuth, register: Register) -> None:
+    outlets = range(9_999_000, 9_999_500)
+    bound = await register(outlets=outlets)
+
+    assert oauth.verifier.verify(f"Bearer {await oauth.token(bound)}").outlets == frozenset(outlets)
 
 
 async def test_a_wrong_secret_and_an_unknown_client_are_answered_alike(oauth: OAuth, till: NewClient) -> None:
@@ -230,6 +238,16 @@ async def test_every_process_accepts_tokens_of_every_other(database: Database, t
     token = await one.token(till)
 
     assert other.verifier.verify(f"Bearer {token}").client_id == till.client.client_id
+
+
+@pytest.mark.parametrize("issuer", ["http://points.example", "https://points.example/", "points", ""])
+def test_an_issuer_is_https_without_a_slash_at_its_end(issuer: str) -> None:
+    with pytest.raises(ValueError, match="issuer"):
+        Addresses(issuer)
+
+
+def test_an_issuer_on_loopback_may_do_without_https() -> None:
+    assert Addresses("http://127.0.0.1:8000").token == "http://127.0.0.1:8000/oauth/token"
 
 
 async def test_discovery_names_what_is_really_there(oauth: OAuth) -> None:
