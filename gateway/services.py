@@ -15,6 +15,7 @@ from partners import Directories, QuoteTokens
 
 from .clock import ProgrammeClock
 from .migrations.upgrade import pending
+from .reach import reach
 from .settings import Settings
 from .unable import Unable
 
@@ -41,9 +42,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Services that run until the block ends. Raises `Unable` when the installation is not ready."""
     keys = master_keys(settings)
     async with AsyncExitStack() as stack:
+        writer_url, reader_url = settings.require("database_url"), settings.require("reader_url")
+        for url in (writer_url, reader_url):
+            await reach(url)
         database = await Database.open(
-            writer_url=settings.require("database_url"),
-            reader_url=settings.require("reader_url"),
+            writer_url=writer_url,
+            reader_url=reader_url,
             lane_connections=settings.lane_connections,
         )
         stack.push_async_callback(database.close)

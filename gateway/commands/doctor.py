@@ -22,7 +22,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from gateway.migrations.upgrade import OLDEST, newest, pending
+from gateway.migrations.upgrade import newest, pending
+from gateway.reach import reach
 from gateway.services import master_keys
 from gateway.settings import Settings
 from gateway.unable import Unable
@@ -82,7 +83,7 @@ async def _looked(name: str, look: Look, settings: Settings) -> Finding:
     except Sick as sick:
         return Finding(name=name, is_well=False, found=str(sick), advice=sick.advice)
     except Unable as reason:
-        return Finding(name=name, is_well=False, found=str(reason))
+        return Finding(name=name, is_well=False, found=str(reason), advice=_START)
     except (OSError, RedisError, asyncpg.PostgresError) as fault:
         found = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         return Finding(name=name, is_well=False, found=found, advice=_START)
@@ -113,23 +114,11 @@ def _keys(settings: Settings) -> Finding:
 
 
 async def _writer(settings: Settings) -> str:
-    return await _server_version(settings.require("database_url"))
+    return f"PostgreSQL {await reach(settings.require('database_url'))}"
 
 
 async def _reader(settings: Settings) -> str:
-    return await _server_version(settings.require("reader_url"))
-
-
-async def _server_version(url: str) -> str:
-    connection = await asyncpg.connect(plain_url(url), timeout=5)
-    try:
-        found = str(await connection.fetchval("SHOW server_version"))
-        major = connection.get_server_version().major
-    finally:
-        await connection.close()
-    if major < OLDEST:
-        raise Sick(f"PostgreSQL {found}", f"use PostgreSQL {OLDEST} or newer")
-    return f"PostgreSQL {found}"
+    return f"PostgreSQL {await reach(settings.require('reader_url'))}"
 
 
 async def _queue(settings: Settings) -> str:

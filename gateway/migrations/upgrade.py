@@ -17,13 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from gateway.reach import reach
 from gateway.unable import Unable
 from ledger.kernel.tables import clock
 
 from .roles import Roles
-
-OLDEST: Final = 15
-"""The oldest major version of PostgreSQL that is supported."""
 
 _LOCK: Final = 0x6B6F70696C6B61
 """«kopilka» in hexadecimal: the advisory lock that one migration holds at a time."""
@@ -50,10 +48,11 @@ async def migrate(
     """
     owner = make_url(owner_url)
     roles = Roles(owner=_user(owner_url), writer=_user(writer_url), reader=_user(reader_url))
+    for url in (owner_url, writer_url, reader_url):
+        await reach(url)
     engine = create_async_engine(owner.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            await _check_server(connection)
             await connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
             await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
             await connection.commit()
@@ -103,12 +102,6 @@ def _pending(connection: Connection) -> list[str]:
             f"The database is of a newer Kopilka (version {current}; this one knows {chain[-1]}): update."
         )
     return chain[chain.index(current) + 1 :]
-
-
-async def _check_server(connection: AsyncConnection) -> None:
-    number = int(str(await connection.scalar(text("SHOW server_version_num"))))
-    if number // 10_000 < OLDEST:
-        raise Unable(f"The server is PostgreSQL {number // 10_000}; Kopilka needs {OLDEST} or newer.")
 
 
 async def _install_clock(connection: AsyncConnection, installation: Installation | None) -> None:

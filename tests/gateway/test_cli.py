@@ -21,6 +21,7 @@ import pytest
 
 from gateway.embedded.account import remove_server_folder
 from gateway.embedded.folder import LAYOUT, free_port
+from tests.servers import Urls
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,32 @@ def test_a_wrong_variable_is_named(data: Path, variable: str, value: str, said: 
     refused = _kopilka("up", "--data", str(data), environment={variable: value})
 
     _is_one_sentence(refused, said)
+
+
+def test_a_postgresql_of_ones_own_that_does_not_answer_is_one_clear_sentence(data: Path) -> None:
+    port = free_port()
+    urls = {f"KOPILKA_{role}_URL": f"postgresql://a:secret@127.0.0.1:{port}/c" for role in _ROLES}
+
+    refused = _kopilka("migrate", "--data", str(data), environment=urls)
+
+    _is_one_sentence(refused, f"kopilka: PostgreSQL at 127.0.0.1:{port} does not answer: ")
+    assert "secret" not in refused.stderr
+
+
+def test_a_password_that_is_wrong_is_one_clear_sentence(data: Path, urls: Urls) -> None:
+    wrong = {
+        "KOPILKA_OWNER_URL": urls.owner,
+        "KOPILKA_DATABASE_URL": urls.writer.replace("kopilka_writer:", "kopilka_writer:x"),
+        "KOPILKA_READER_URL": urls.reader,
+    }
+
+    refused = _kopilka("migrate", "--data", str(data), environment=wrong)
+
+    _is_one_sentence(refused, "kopilka: PostgreSQL at 127.0.0.1:")
+    assert "does not let kopilka_writer in" in refused.stderr
+
+
+_ROLES = ("DATABASE", "OWNER", "READER")
 
 
 @contextmanager
