@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from gateway import oauth
 
-from . import health
+from . import graphql, health
 from .metrics import Observed, metrics
 from .services import Services
+
+_METRICS_PATH: Final = "/metrics"
 
 
 def create_app(services: Services) -> ASGIApp:
     """The application that answers with `services`, which the caller opens and closes."""
     routes: list[BaseRoute] = [
+        *graphql.routes(services),
         *oauth.routes(services.authorization),
         *health.routes(services.database),
-        Route("/metrics", metrics),
+        Route(_METRICS_PATH, metrics),
     ]
     paths = frozenset(route.path for route in routes if isinstance(route, Route))
     return Observed(Starlette(routes=routes), paths)

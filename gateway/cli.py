@@ -9,6 +9,9 @@ import typer
 
 from .commands.doctor import doctor_command
 from .commands.migrate import migrate_command
+from .commands.prove import prove_command
+from .commands.replay import replay_app
+from .commands.schema import schema_command
 from .commands.serve import serve_command
 from .commands.settlement import settlement_app
 from .commands.up import up_command
@@ -28,7 +31,11 @@ app.command("serve")(serve_command)
 app.command("worker")(worker_command)
 app.command("migrate")(migrate_command)
 app.command("doctor")(doctor_command)
+app.command("schema")(schema_command)
+app.command("prove")(prove_command)
+
 app.add_typer(settlement_app, name="settlement")
+app.add_typer(replay_app, name="replay")
 
 
 def main() -> None:

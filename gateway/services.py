@@ -42,16 +42,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Services that run until the block ends. Raises `Unable` when the installation is not ready."""
     keys = master_keys(settings)
     async with AsyncExitStack() as stack:
-        writer_url, reader_url = settings.require("database_url"), settings.require("reader_url")
-        for url in (writer_url, reader_url):
-            await reach(url)
-        database = await Database.open(
-            writer_url=writer_url,
-            reader_url=reader_url,
-            lane_connections=settings.lane_connections,
-        )
-        stack.push_async_callback(database.close)
-        await _check_migrations(database)
+        database = await stack.enter_async_context(open_database(settings))
         directories = Directories(database)
         await directories.start()
         stack.push_async_callback(directories.stop)
@@ -80,6 +71,22 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             authorization=AuthorizationServer(database, key_ring, addresses),
             verifier=verifier,
         )
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database until the block ends. Raises `Unable` when it is away or lacks migrations."""
+    writer_url, reader_url = settings.require("database_url"), settings.require("reader_url")
+    for url in (writer_url, reader_url):
+        await reach(url)
+    database = await Database.open(
+        writer_url=writer_url, reader_url=reader_url, lane_connections=settings.lane_connections
+    )
+    try:
+        await _check_migrations(database)
+        yield database
+    finally:
+        await database.close()
 
 
 def master_keys(settings: Settings) -> MasterKeys:

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     queue_limit: int = Field(default=16_384, ge=1)
     drain_seconds: int = Field(default=20, ge=1)
 
+    body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    """The largest body of a GraphQL request; 500 receipts of a dozen lines are about 1 MiB."""
+    cost_budget: int = Field(default=1_000_000, ge=1)
+    cost_restored_per_second: int = Field(default=100_000, ge=1)
+    """What a client may spend at once, and how fast that comes back."""
+
     @property
     def issuer(self) -> str:
         """The address the gateway is known by, without a slash at the end."""
