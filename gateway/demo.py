@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.embedded.folder import write_private
 from gateway.services import Services
+from members import enrol
 from partners import (
     Funding,
     ProgrammeExists,
@@ -36,6 +37,26 @@ _PARTNERS: Final = (
     ("Toplivo 95", "pump-1", Terms(funding=Funding.AT_REDEMPTION, earn_rate_ppm=5_000)),
 )
 """A supermarket, a pharmacy and a filling station: name, code of the first outlet, terms."""
+
+_PHONE: Final = "+79161234567"
+"""The demo's one member. Any other phone can be enrolled with `memberEnrol`."""
+
+_EARN: Final = (
+    "mutation($input: EarnInput!) { earn(input: $input) { "
+    "operation { points availableAt balance { pending available } explanation { text } } "
+    "userErrors { code message } } }"
+)
+_NEW: Final = "NEW"
+_RECEIPT: Final = {
+    "idempotencyKey": f"try-{_NEW}",
+    "member": {"phone": _PHONE},
+    "receipt": {
+        "outlet": _PARTNERS[0][1],
+        "terminal": "1",
+        "number": _NEW,
+        "lines": [{"sku": "bread", "unitPrice": {"amount": "1234.00", "currency": "RUB"}}],
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,7 @@ async def load(services: Services, data_dir: Path) -> DemoClients:
     """Make the demo coalition in an empty installation, and clients to call it with."""
     async with services.database.writer.begin() as connection:
         made = await _make(connection, services.clock.now())
+        await enrol(connection, services.keys, phone=_PHONE, consents={}, at=services.clock.now())
         # Written before the commit: a secret in no database is harmless, a lost one is not.
         write_private(data_dir / _FILE, json.dumps({kind: asdict(client) for kind, client in made.items()}))
     return DemoClients(
@@ -118,4 +140,14 @@ async def _make_client(connection: AsyncConnection, kind: Kind, partner: int | N
 
 
 def _curl(issuer: str, client: ClientSecret) -> str:
-    return f"curl -s -u {client.id}:{client.secret} -d grant_type=client_credentials {issuer}/oauth/token"
+    """One line for a shell: fetches a token, then posts a receipt that is new each second."""
+    token = (
+        f"$(curl -s -u {client.id}:{client.secret} -d grant_type=client_credentials {issuer}/oauth/token"
+        """ | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')"""
+    )
+    body = json.dumps({"query": _EARN, "variables": {"input": _RECEIPT}}, separators=(",", ":"))
+    fresh = body.replace(_NEW, "'$(date +%s)'")
+    return (
+        f'curl -s {issuer}/graphql -H "Authorization: Bearer {token}" '
+        f"-H 'Content-Type: application/json' -d '{fresh}'"
+    )
