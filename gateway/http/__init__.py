@@ -1,7 +1,7 @@
 """GraphQL over HTTP: negotiation, documents, limits, cost, and the compiled way through graphql-core."""
 
 from .access import PUBLIC, Access, access_of, guarded
-from .budget import Meter
+from .budget import Budgets, Meter
 from .endpoint import GraphQLEndpoint
 from .inputs import Exactly
 from .limits import Limits
@@ -9,6 +9,7 @@ from .limits import Limits
 __all__ = [
     "PUBLIC",
     "Access",
+    "Budgets",
     "Exactly",
     "GraphQLEndpoint",
     "Limits",

@@ -20,28 +20,29 @@ _KEY: Final = "access"
 class Access:
     """The terms on which a field is given.
 
-    `scope` is one scope of the token, or `PUBLIC`. `price` is what the field costs the client's
-    budget. A document holds at most one field that `looks_up` a member and one that `burns`,
-    so that aliases cannot multiply guesses.
+    The token must have one of `scopes`, unless they are `PUBLIC`. `price` is what the field
+    costs the client's budget. A document holds at most one field that `looks_up` a member and
+    one that `burns`, so that aliases cannot multiply guesses.
     """
 
-    scope: str
+    scopes: tuple[str, ...]
     price: int = 1
     looks_up: bool = False
     burns: bool = False
 
 
 def guarded(
-    scope: str,
-    *,
+    *scopes: str,
     description: str,
     price: int = 1,
     looks_up: bool = False,
     burns: bool = False,
     deprecation_reason: str | None = None,
 ) -> Callable[[Callable[..., Any]], Any]:
-    """Make a resolver a root field under the given terms."""
-    access = Access(scope=scope, price=price, looks_up=looks_up, burns=burns)
+    """Make a resolver a root field that any one of `scopes` opens, under the given terms."""
+    if not scopes:
+        raise ValueError("a guarded field names a scope, or PUBLIC")
+    access = Access(scopes=scopes, price=price, looks_up=looks_up, burns=burns)
 
     def field_of(resolver: Callable[..., Any]) -> Any:
         return strawberry.field(

@@ -7,7 +7,7 @@ as arguments; a field without a resolver reads an attribute. Both ways of execut
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import strawberry
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
@@ -68,9 +68,19 @@ def resolver_of(field: GraphQLField) -> Callable[..., Any] | None:
     return resolve
 
 
-def attribute_of(field: GraphQLField) -> str:
-    """The Python attribute that a field without a resolver reads."""
-    return _definition(field).python_name
+def reader_of(field: GraphQLField) -> str | Callable[[Any], Any] | None:
+    """What reads the field off an object at once: an attribute's name, or a plain method.
+
+    None for a resolver that waits, takes arguments, or looks at the request.
+    """
+    definition = _definition(field)
+    resolver = definition.base_resolver
+    if resolver is None:
+        return definition.python_name
+    if resolver.is_async or resolver.arguments or resolver.info_parameter or not resolver.self_parameter:
+        return None
+    function: Any = resolver.wrapped_func
+    return cast("Callable[[Any], Any]", function)
 
 
 def _definition(field: GraphQLField) -> StrawberryField:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graphql import (
@@ -37,15 +37,15 @@ class InvalidDocument(Exception):
 class Operation:
     """One operation of a document, ready to run.
 
-    `price` is None when it depends on the variables. `plan` is None when graphql-core runs it.
+    `demands` are the scopes: one of each tuple. `price` is None when it depends on the
+    variables. `plan` is None when graphql-core runs it.
     """
 
     document: DocumentNode
     name: str | None
     is_mutation: bool
     roots: tuple[Shape, ...]
-    terms: tuple[Access, ...]
-    scopes: frozenset[str]
+    demands: tuple[tuple[str, ...], ...]
     price: int | None
     plan: Plan | None
 
@@ -107,18 +107,20 @@ class Documents:
             roots = shape_of(self._schema, document, definition, self._limits)
         except TooMuch as error:
             raise InvalidDocument([error]) from None
-        terms = tuple(terms_of(roots))
         decoder = self._inputs.decoder(definition) if definition.variable_definitions else None
         return Operation(
             document=document,
             name=definition.name.value if definition.name else None,
             is_mutation=definition.operation is OperationType.MUTATION,
             roots=roots,
-            terms=terms,
-            scopes=frozenset(access.scope for access in terms) - {PUBLIC},
+            demands=_demands(terms_of(roots)),
             price=None if is_paged(roots) else price_of(roots, {}),
             plan=compile_operation(self._schema, definition, roots, decoder),
         )
+
+
+def _demands(terms: Iterable[Access]) -> tuple[tuple[str, ...], ...]:
+    return tuple(dict.fromkeys(access.scopes for access in terms if PUBLIC not in access.scopes))
 
 
 def _why_missing(name: str | None) -> str:

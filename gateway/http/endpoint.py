@@ -221,13 +221,14 @@ class InvalidVariables(Exception):
 
 
 def _check_scopes(operation: Operation, caller: Caller | None) -> None:
-    """Default deny: every scope the document needs has to be in the token."""
-    if not operation.scopes:
+    """Default deny: the token has to open every field of the document."""
+    if not operation.demands:
         return
     if caller is None:
         raise Unauthenticated("an access token is needed: Authorization: Bearer …", token_presented=False)
-    for scope in sorted(operation.scopes - caller.scopes):
-        raise Forbidden(scope)
+    for scopes in operation.demands:
+        if caller.scopes.isdisjoint(scopes):
+            raise Forbidden(" or ".join(scopes))
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any] | None, request: GraphQLRequest) -> tuple[bool, object]:

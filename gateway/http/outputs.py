@@ -47,13 +47,22 @@ def each(complete: Completer) -> Completer:
     return complete_list
 
 
-def mapping(keys: Sequence[str], attributes: Sequence[str], completers: Sequence[Completer]) -> Completer:
-    """A completer of an object: `keys` of the answer from `attributes` of the value."""
-    if len(attributes) == 1:
-        return _mapping_of_one(keys[0], attrgetter(attributes[0]), completers[0])
-    read = attrgetter(*attributes)
-    steps = tuple(zip(keys, completers, strict=True))
+Read = str | Callable[[Any], Any]
+"""Where a field's value comes from: the name of an attribute, or a function of the object."""
 
+
+def mapping(fields: Sequence[tuple[str, Read, Completer]]) -> Completer:
+    """A completer of an object: for each key of the answer, what to read and how to complete it."""
+    names = [read for _, read, _ in fields if isinstance(read, str)]
+    if len(names) == len(fields) > 1:
+        return _of_attributes(attrgetter(*names), tuple((key, complete) for key, _, complete in fields))
+    readers = (attrgetter(read) if isinstance(read, str) else read for _, read, _ in fields)
+    return _of_readers(
+        tuple((key, read, complete) for (key, _, complete), read in zip(fields, readers, strict=True))
+    )
+
+
+def _of_attributes(read: Callable[[Any], Any], steps: tuple[tuple[str, Completer], ...]) -> Completer:
     def complete_object(value: Any) -> Any:
         if value is None:
             raise Uncertain
@@ -62,11 +71,11 @@ def mapping(keys: Sequence[str], attributes: Sequence[str], completers: Sequence
     return complete_object
 
 
-def _mapping_of_one(key: str, read: Callable[[Any], Any], complete: Completer) -> Completer:
+def _of_readers(steps: tuple[tuple[str, Callable[[Any], Any], Completer], ...]) -> Completer:
     def complete_object(value: Any) -> Any:
         if value is None:
             raise Uncertain
-        return {key: complete(read(value))}
+        return {key: complete(read(value)) for key, read, complete in steps}
 
     return complete_object
 

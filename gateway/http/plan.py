@@ -36,7 +36,7 @@ from graphql.execution import Middleware
 from graphql.execution.values import get_argument_values
 
 from . import outputs
-from .binding import RootInfo, attribute_of, resolver_of
+from .binding import RootInfo, reader_of, resolver_of
 from .inputs import unwrapped
 from .shape import Shape
 
@@ -223,20 +223,15 @@ def _completer(shape: Shape) -> outputs.Completer | None:
         return outputs.of_type(shape.definition.type, outputs.leaf(named))
     if not isinstance(named, GraphQLObjectType):
         return None
-    keys, attributes, completers = [], [], []
+    fields: list[tuple[str, outputs.Read, outputs.Completer]] = []
     for child in shape.children:
         if child.is_conditional:
             return None
         if child.node.name.value == "__typename":
-            attribute, complete = "__class__", outputs.constant(named.name)
-        elif resolver_of(child.definition) is not None:
+            fields.append((child.key, "__class__", outputs.constant(named.name)))
+            continue
+        read, complete = reader_of(child.definition), _completer(child)
+        if read is None or complete is None:
             return None
-        else:
-            inner = _completer(child)
-            if inner is None:
-                return None
-            attribute, complete = attribute_of(child.definition), inner
-        keys.append(child.key)
-        attributes.append(attribute)
-        completers.append(complete)
-    return outputs.of_type(shape.definition.type, outputs.mapping(keys, attributes, completers))
+        fields.append((child.key, read, complete))
+    return outputs.of_type(shape.definition.type, outputs.mapping(fields))

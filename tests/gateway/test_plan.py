@@ -41,6 +41,11 @@ class Branch:
     grid: list[list[int]]
     is_green: bool
 
+    @strawberry.field
+    def height(self) -> int | None:
+        """A field that is computed on the spot."""
+        return len(self.grid)
+
 
 @strawberry.type
 class Query:
@@ -69,7 +74,7 @@ def selections(fields: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 leaf_selections = selections(leaf_fields | selections(leaf_fields).map(lambda inner: f"... on Leaf {inner}"))
 branch_fields = st.one_of(
-    st.sampled_from(["grid", "isGreen", "__typename"]),
+    st.sampled_from(["grid", "isGreen", "height", "__typename"]),
     st.tuples(st.sampled_from(["leaf", "spare", "leaves", "l: leaf"]), leaf_selections).map(" ".join),
 )
 arguments = st.sampled_from(

@@ -1,0 +1,87 @@
+"""What a resolver may reach: who asks, what time it is, the rooms, and what the request costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import strawberry
+
+from gateway.caller import Caller, Unauthenticated
+from gateway.http import Budgets, Limits, Meter
+from ledger.kernel.ids import OPERATOR
+from ledger.kernel.refusals import Throttled
+from partners import Directory, Till
+
+from .services import Services
+
+MISSES_PER_CLIENT: Final = Limits(budget=1_000, restore_per_second=1)
+"""How many identifiers of nobody a client may present: a thousand at once, then one a second."""
+
+
+@dataclass(slots=True)
+class Context:
+    """One request."""
+
+    caller: Caller | None
+    meter: Meter
+    services: Services
+    misses: Budgets
+    has_looked_up: bool = False
+
+    @property
+    def now(self) -> datetime:
+        """Programme time."""
+        return self.services.clock.now()
+
+    @property
+    def known_caller(self) -> Caller:
+        """The caller, who has a token: the field demanded a scope."""
+        if self.caller is None:
+            raise Unauthenticated("an access token is needed", token_presented=False)
+        return self.caller
+
+    @property
+    def directory(self) -> Directory:
+        """Partners, outlets and terms as they are now."""
+        return self.services.directories.current
+
+    @property
+    def till(self) -> Till:
+        """The caller as the partners' room knows it."""
+        caller = self.known_caller
+        assert caller.partner is not None, "scopes of a till are given to partners only"
+        return Till(partner=caller.partner, principal=caller.principal, outlets=caller.outlets)
+
+    @property
+    def namer(self) -> int:
+        """The partner whose handles the caller speaks in; the operator's side has those of the operator."""
+        partner = self.known_caller.partner
+        return OPERATOR if partner is None else partner
+
+    def look_up(self, identifiers: int = 1) -> None:
+        """Allow a look-up by phone or card: one in a document, and within the limit on misses."""
+        if self.has_looked_up:
+            raise Throttled("one member is looked up in a document", seconds=1)
+        self.has_looked_up = True
+        self.misses.of(self.known_caller.client_id).take(identifiers)
+
+    def found(self, identifiers: int = 1) -> None:
+        """Say how many of them were found, which do not count against the limit."""
+        self.misses.of(self.known_caller.client_id).give_back(identifiers)
+
+
+Info = strawberry.Info[Context, None]
+
+
+class ContextMaker:
+    """Makes the context of each request; what outlasts requests is kept here."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._misses = Budgets(MISSES_PER_CLIENT)
+
+    def __call__(self, caller: Caller | None, meter: Meter) -> Context:
+        """The context of one request."""
+        return Context(caller=caller, meter=meter, services=self._services, misses=self._misses)

@@ -1,0 +1,52 @@
+"""How root fields are declared here: a query or a mutation, its scopes, its payload for refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import strawberry
+
+from gateway.http import guarded
+from ledger.kernel.refusals import Refusal
+
+from .errors import user_error
+
+
+def query(*scopes: str, description: str, price: int = 1) -> Callable[[Callable[..., Any]], Any]:
+    """A field of `Query` that any one of `scopes` opens."""
+    return guarded(*scopes, description=description, price=price)
+
+
+def computed(description: str) -> Callable[[Callable[..., Any]], Any]:
+    """A field below the roots that a method answers."""
+
+    def field_of(resolver: Callable[..., Any]) -> Any:
+        return strawberry.field(resolver=resolver, description=description)
+
+    return field_of
+
+
+def mutation(
+    *scopes: str,
+    payload: Callable[..., Any],
+    description: str,
+    price: int = 10,
+    looks_up: bool = False,
+    burns: bool = False,
+) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+    """A field of `Mutation` that any one of `scopes` opens. A refusal becomes `userErrors` of `payload`."""
+    declare = guarded(*scopes, description=description, price=price, looks_up=looks_up, burns=burns)
+
+    def field_of(resolver: Callable[..., Awaitable[Any]]) -> Any:
+        @wraps(resolver)
+        async def answer(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await resolver(*args, **kwargs)
+            except Refusal as refusal:
+                return payload(user_errors=[user_error(refusal)])
+
+        return declare(answer)
+
+    return field_of

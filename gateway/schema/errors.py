@@ -1,0 +1,108 @@
+"""What the published schema says of a refusal: one stable code for each reason, and where it lies."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from math import ceil
+from typing import Any, Final
+
+import strawberry
+
+from ledger.commands import Refused
+from ledger.kernel.refusals import Refusal, Throttled
+
+
+def _code(name: str, description: str) -> Any:
+    return strawberry.enum_value(name, description=description)
+
+
+@strawberry.enum(description="Why something was refused. Codes are added, never renamed.")
+class ErrorCode(Enum):
+    """Every code of every room."""
+
+    AGREEMENT_MISSING = _code("AGREEMENT_MISSING", "The partner had no agreement at that time.")
+    BUCKETS_BEHIND = _code("BUCKETS_BEHIND", "The ledger still writes to that period: try again.")
+    CAP_EXCEEDED = _code("CAP_EXCEEDED", "More points than the receipt may take; the message says why.")
+    CAPTURE_EXCEEDS_HOLD = _code("CAPTURE_EXCEEDS_HOLD", "More points than the hold has left.")
+    CLIENT_UNKNOWN = _code("CLIENT_UNKNOWN", "No such OAuth client, or it is revoked.")
+    CLOCK_NOT_DRIVEN = _code("CLOCK_NOT_DRIVEN", "This installation follows the wall clock.")
+    DUPLICATE_RECEIPT = _code("DUPLICATE_RECEIPT", "The receipt was posted before, under another key.")
+    EARLIER_PERIOD_OPEN = _code("EARLIER_PERIOD_OPEN", "Periods are closed in order.")
+    FORBIDDEN = _code("FORBIDDEN", "The token does not allow this.")
+    FUNDING_UNKNOWN = _code("FUNDING_UNKNOWN", "Points are funded at issue or at redemption.")
+    HOLD_CLOSED = _code("HOLD_CLOSED", "The hold was captured in full, or voided.")
+    HOLD_EXPIRED = _code("HOLD_EXPIRED", "The hold lapsed; its points went back to the member.")
+    HOLD_NOT_FOUND = _code("HOLD_NOT_FOUND", "This partner has no such hold.")
+    IDEMPOTENCY_CONFLICT = _code("IDEMPOTENCY_CONFLICT", "The key was used for a different request.")
+    INSUFFICIENT_POINTS = _code("INSUFFICIENT_POINTS", "The member has fewer points available.")
+    INVALID_INPUT = _code("INVALID_INPUT", "A value makes no sense; the message and the field say which.")
+    LATE_WINDOW_PASSED = _code("LATE_WINDOW_PASSED", "The purchase is too long ago to be posted.")
+    LIMIT_EXCEEDED = _code("LIMIT_EXCEEDED", "A limit is reached; the message says which.")
+    MEMBER_FROZEN = _code("MEMBER_FROZEN", "The member's points may not move.")
+    MEMBER_NOT_FOUND = _code("MEMBER_NOT_FOUND", "No member answers to what was presented.")
+    MEMBER_TOKEN_EXPIRED = _code("MEMBER_TOKEN_EXPIRED", "The QR code is out of date: ask for a fresh one.")
+    MEMBER_TOKEN_USED = _code("MEMBER_TOKEN_USED", "The QR code already backs another burn.")
+    OCCURRED_AT_OUT_OF_RANGE = _code("OCCURRED_AT_OUT_OF_RANGE", "The receipt is dated in the future.")
+    OUTLET_EXISTS = _code("OUTLET_EXISTS", "The partner already has an outlet of that code.")
+    OUTLET_UNKNOWN = _code("OUTLET_UNKNOWN", "The partner has no such outlet, or the client may not use it.")
+    PARTNER_SUSPENDED = _code("PARTNER_SUSPENDED", "The partner neither gives nor takes points at present.")
+    PARTNER_UNKNOWN = _code("PARTNER_UNKNOWN", "No such partner.")
+    PERIOD_NOT_ENDED = _code("PERIOD_NOT_ENDED", "The period is not over yet, so it cannot be closed.")
+    PERIOD_UNKNOWN = _code("PERIOD_UNKNOWN", "No such period.")
+    POINTS_INVALID = _code("POINTS_INVALID", "Points are whole numbers within the limits.")
+    PROGRAMME_EXISTS = _code("PROGRAMME_EXISTS", "This installation already has its programme.")
+    PROGRAMME_MISSING = _code("PROGRAMME_MISSING", "The programme has not been created yet.")
+    QUOTE_STALE = _code("QUOTE_STALE", "The quote expired or was made for something else.")
+    READ_ONLY = _code("READ_ONLY", "This part of the ledger is read-only while a finding is examined.")
+    RETURN_EXCEEDS_ORIGINAL = _code("RETURN_EXCEEDS_ORIGINAL", "More is returned than was bought.")
+    STATEMENT_UNKNOWN = _code("STATEMENT_UNKNOWN", "No such statement.")
+    STEP_UP_REQUIRED = _code("STEP_UP_REQUIRED", "Burning needs proof of presence: a current QR code.")
+    TARIFF_MISSING = _code("TARIFF_MISSING", "Points were earned under a tariff that is not known.")
+    THROTTLED = _code("THROTTLED", "Too much at once; nothing was stored. Try again later.")
+    UNAUTHENTICATED = _code("UNAUTHENTICATED", "The request carries no good access token.")
+
+
+@strawberry.type(description="A refusal by a rule. The request was understood; nothing else was done.")
+class UserError:
+    """A refusal as it is answered."""
+
+    code: ErrorCode = strawberry.field(description="The reason, for programs.")
+    message: str = strawberry.field(description="The reason, for people; safe to show.")
+    field: list[str] | None = strawberry.field(
+        description="The path of the offending value within `input`, null when no single value is to blame."
+    )
+    retryable: bool = strawberry.field(
+        description="True when the same request may succeed later. Then it was not stored."
+    )
+    retry_after_seconds: int | None = strawberry.field(
+        default=None, description="How many seconds to wait before trying again, if that is known."
+    )
+
+
+_PATHS: Final = {"receiptNumber": ("receipt", "number")}
+"""Where the schema keeps what a room knows under another name."""
+
+_UNIT: Final = re.compile(r"_(micro|ppm|points)$")
+_WORD: Final = re.compile(r"_(.)")
+
+
+def user_error(refusal: Refusal | Refused) -> UserError:
+    """A refusal of any room, raised or stored."""
+    seconds = refusal.seconds if isinstance(refusal, Throttled) else None
+    return UserError(
+        code=ErrorCode(refusal.code),
+        message=refusal.message,
+        field=path_of(refusal.field) if refusal.field else None,
+        retryable=refusal.retryable,
+        retry_after_seconds=None if seconds is None else ceil(seconds),
+    )
+
+
+def path_of(field: tuple[str, ...]) -> list[str]:
+    """A path in the names of the schema: units are dropped, words joined in camel case."""
+    path: list[str] = []
+    for name in field:
+        plain = _WORD.sub(lambda found: found[1].upper(), _UNIT.sub("", name))
+        path.extend(_PATHS.get(plain, (plain,)))
+    return path

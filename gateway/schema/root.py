@@ -1,0 +1,82 @@
+"""The roots of the published schema, one part an audience, and how the whole is built and printed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from gateway.context import Context, Info
+
+from .access import query
+from .batch import BatchMutation
+from .directory import Agreement, Outlet, Partner, agreement_of, outlet_of, visible_partner
+from .errors import ErrorCode
+from .finance import READ as READ_SETTLEMENT
+from .finance import FinanceMutation, FinanceQuery, Period, period_for
+from .member import MemberMutation
+from .node import Id, Node, read_id
+from .operation import Operation
+from .operator import MANAGE, READ, OperatorMutation, OperatorQuery
+from .partner import OWN_OPERATIONS, TillMutation, TillQuery, operation_for
+from .scalars import SCALARS
+
+_READ_ANYTHING = tuple(dict.fromkeys((*OWN_OPERATIONS, READ, MANAGE, READ_SETTLEMENT)))
+
+
+@strawberry.type(description="What can be asked.")
+class Query(TillQuery, OperatorQuery, FinanceQuery):
+    """Every question."""
+
+    @query(
+        *_READ_ANYTHING, description="Anything by its id; null when there is none that the caller may see."
+    )
+    async def node(self, info: Info, id: Id) -> Node | None:  # noqa: A002  # the published name
+        """The thing that has this id."""
+        found = read_id(id)
+        if found is None:
+            return None
+        kind, number = found
+        scopes = info.context.known_caller.scopes
+        if kind == "Operation" and not scopes.isdisjoint(OWN_OPERATIONS):
+            return await operation_for(info.context, number)
+        if kind == "Period" and READ_SETTLEMENT in scopes:
+            return await period_for(info.context, number)
+        return None if scopes.isdisjoint({READ, MANAGE}) else _in_directory(info.context, kind, number)
+
+
+@strawberry.type(description="What can be done.")
+class Mutation(TillMutation, BatchMutation, MemberMutation, OperatorMutation, FinanceMutation):
+    """Every deed."""
+
+
+def _in_directory(context: Context, kind: str, number: int) -> Partner | Outlet | Agreement | None:
+    """A partner, or what belongs to one, if the caller may see that partner."""
+    directory = context.directory
+    if kind == "Partner":
+        return visible_partner(context, number)
+    if kind == "Outlet":
+        outlet = directory.outlets.get(number)
+        return outlet_of(outlet) if outlet and visible_partner(context, outlet.partner) else None
+    if kind == "Agreement":
+        agreement = directory.agreements.get(number)
+        if agreement and visible_partner(context, agreement.partner):
+            return agreement_of(agreement, directory.programme.currency)
+    return None
+
+
+def make_schema() -> strawberry.Schema:
+    """A schema of its own for whoever binds it."""
+    return strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        types=[Operation, Partner, Outlet, Agreement, Period, ErrorCode],
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+
+
+@cache
+def published() -> str:
+    """The text of `schema.graphql`."""
+    return make_schema().as_str() + "\n"

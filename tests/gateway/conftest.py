@@ -1,0 +1,47 @@
+"""Services on a database of the test's own, and a coalition behind the published schema."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.services import Services, open_services
+from gateway.settings import Settings
+from ledger import proof
+from settlement import proof as money_proof
+from tests.gateway.coalition import Coalition, a_coalition
+from tests.servers import Urls
+
+MASTER_KEY = f"1:{b64encode(bytes(range(32))).decode()}"
+
+
+@pytest.fixture
+def settings(urls: Urls) -> Settings:
+    """The environment of one test."""
+    return Settings(
+        database_url=SecretStr(urls.writer),
+        owner_url=SecretStr(urls.owner),
+        reader_url=SecretStr(urls.reader),
+        redis_url=SecretStr(urls.redis),
+        master_key=SecretStr(MASTER_KEY),
+    )
+
+
+@pytest.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """The rooms, open."""
+    async with open_services(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def coalition(services: Services) -> AsyncIterator[Coalition]:
+    """A coalition; the proof must hold after whatever a test did."""
+    made = await a_coalition(services)
+    yield made
+    everything = (*proof.INVARIANTS, *money_proof.INVARIANTS)
+    found = await proof.prove(services.database.writer, everything)
+    assert found.is_ok, found.findings
