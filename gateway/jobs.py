@@ -37,6 +37,7 @@ class Job:
 
     name: str
     task: Task
+    timeout_seconds: int = TIMEOUT_SECONDS
     seconds: frozenset[int] = frozenset()
     minute: int | None = None
 
@@ -70,7 +71,7 @@ class Jobs:
 async def work(redis_url: str, jobs: Sequence[Job], services: object) -> None:
     """Run `jobs` until SIGTERM or SIGINT; those under way then have a while to finish."""
     worker = Worker(
-        functions=[func(_runner(job), name=job.name) for job in jobs],
+        functions=[func(_runner(job), name=job.name, timeout=job.timeout_seconds) for job in jobs],
         cron_jobs=[_cron(job) for job in jobs if job.seconds or job.minute is not None],
         redis_settings=RedisSettings.from_dsn(redis_url),
         queue_name=_QUEUE,
@@ -93,7 +94,14 @@ async def work(redis_url: str, jobs: Sequence[Job], services: object) -> None:
 
 def _cron(job: Job) -> Any:
     seconds = set(job.seconds) or 0
-    return cron(_runner(job), name=f"cron:{job.name}", second=seconds, minute=job.minute, unique=True)
+    return cron(
+        _runner(job),
+        name=f"cron:{job.name}",
+        second=seconds,
+        minute=job.minute,
+        timeout=job.timeout_seconds,
+        unique=True,
+    )
 
 
 def _runner(job: Job) -> WorkerCoroutine:

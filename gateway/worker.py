@@ -6,6 +6,10 @@ from typing import Final
 
 import structlog
 
+from ledger import proof as points
+from partners import ensure_calendar
+from settlement import proof as money
+
 from .jobs import Job, work
 from .services import Services, open_services
 from .settings import Settings
@@ -29,4 +33,24 @@ async def sweep(services: Services) -> None:
         _log.info("swept", wallets=visited)
 
 
-JOBS: Final = (Job(name="sweep", task=sweep, seconds=_EVERY_TEN_SECONDS),)
+async def extend_calendar(services: Services) -> None:
+    """Keep the periods of the next two years in the calendar."""
+    programme = services.directories.current.programme
+    if programme is not None:
+        async with services.database.writer.begin() as connection:
+            await ensure_calendar(connection, programme, services.clock.now())
+
+
+async def prove(services: Services) -> None:
+    """Run every invariant; what breaks one is an error in the log, row by row."""
+    proof = await points.prove(services.database.writer, (*points.INVARIANTS, *money.INVARIANTS))
+    for finding in proof.findings:
+        _log.error("invariant_broken", invariant=finding.invariant, bucket=finding.bucket, row=finding.row)
+    _log.info("proved", ok=proof.is_ok, operations=proof.operations, lines=proof.lines)
+
+
+JOBS: Final = (
+    Job(name="sweep", task=sweep, seconds=_EVERY_TEN_SECONDS),
+    Job(name="extend_calendar", task=extend_calendar, minute=3),
+    Job(name="prove", task=prove, minute=17, timeout_seconds=1800),
+)

@@ -1,0 +1,97 @@
+"""What a load balancer and Prometheus ask a process, and what its logs never say."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway import health
+from gateway.logging import configure
+from gateway.metrics import Observed, metrics
+from ledger.kernel.database import Database
+from tests.servers import Urls
+
+
+async def test_a_process_with_a_current_database_is_ready(database: Database) -> None:
+    async with _client(database) as client:
+        answer = await client.get("/readyz")
+
+    assert (answer.status_code, answer.json()) == (200, {"ready": True})
+
+
+async def test_a_process_without_its_migrations_lives_and_is_not_ready(
+    database: Database, urls: Urls
+) -> None:
+    engine = create_async_engine(urls.owner.replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    await engine.dispose()
+
+    async with _client(database) as client:
+        lives, ready = await client.get("/healthz"), await client.get("/readyz")
+
+    assert lives.status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["problem"].startswith("migrations are missing: 0002")
+
+
+async def test_requests_are_counted_by_known_paths_only(database: Database) -> None:
+    async with _client(database) as client:
+        await client.get("/healthz")
+        await client.get("/anything/a/stranger/types")
+        counted = (await client.get("/metrics")).text
+
+    assert 'kopilka_http_requests_total{path="/healthz",status="200"}' in counted
+    assert 'kopilka_http_requests_total{path="other",status="404"}' in counted
+    assert "stranger" not in counted
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("deploy-1234567", True), ("short", False), ("a b\tc" * 9, False)]
+)
+async def test_a_request_keeps_a_sound_id_and_gets_one_otherwise(
+    database: Database, given: str, kept: bool
+) -> None:
+    async with _client(database) as client:
+        answer = await client.get("/healthz", headers={"X-Request-Id": given})
+
+    assert (answer.headers["x-request-id"] == given) is kept
+    assert len(answer.headers["x-request-id"]) >= 8
+
+
+def test_a_logged_secret_does_not_show(logged: io.StringIO) -> None:
+    structlog.get_logger("test").info("enrolled", phone="+79161234567", partner=3)
+    logging.getLogger("library").warning("a library speaks", extra={"client_secret": "kopilka_abc"})
+
+    first, second = (json.loads(line) for line in logged.getvalue().splitlines())
+    assert (first["event"], first["partner"], first["phone"]) == ("enrolled", 3, "…")
+    assert (second["event"], second["client_secret"], second["level"]) == ("a library speaks", "…", "warning")
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    out = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr("sys.stdout", out)
+    configure()
+    yield out
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def _client(database: Database) -> httpx.AsyncClient:
+    app = Starlette(routes=[*health.routes(database), Route("/metrics", metrics)])
+    observed = Observed(app, frozenset({"/healthz", "/readyz", "/metrics"}))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(observed), base_url="http://test")
