@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -12,12 +13,14 @@ import msgspec
 
 from gateway.unable import Unable
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 _RENEW_SECONDS: Final = 30.0
 """How long before its end a token is replaced."""
 _LONGEST_WAIT_SECONDS: Final = 60.0
+_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,23 @@ class GraphQLError(msgspec.Struct, frozen=True, kw_only=True):
     def code(self) -> str:
         """The published code, empty when the server gave none."""
         return str(self.extensions.get("code", ""))
+
+
+class UserError(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Why a rule said no."""
+
+    code: str
+    message: str
+    retry_after_seconds: int | None = None
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What every mutation answers, asked for under the alias `answer`: its result, or refusals."""
+
+    user_errors: list[UserError]
+
+
+P = TypeVar("P", bound=Payload)
 
 
 class _Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +143,15 @@ class Session:
         """Run a document and decode its `data`. Raises `Unable` with what the server said against it."""
         return await self.send(request_body(document, msgspec.json.encode(variables)), answer)
 
+    async def write(self, document: str, given: dict[str, Any], answer: type[P]) -> P:
+        """The payload of a mutation with this input. Raises `Unable` when a rule refuses it."""
+        data = await self.call(document, {"input": given}, dict[str, msgspec.Raw])
+        payload = msgspec.json.decode(data["answer"], type=answer)
+        if payload.user_errors:
+            refused = payload.user_errors[0]
+            raise Unable(f"The replay cannot go on: {refused.message} ({refused.code})")
+        return payload
+
     async def send(self, body: bytes, answer: type[T]) -> T:
         """The same for a request that is already encoded. Waits and repeats when it is throttled."""
         while True:
@@ -146,6 +175,17 @@ class Session:
 def request_body(document: str, variables: bytes) -> bytes:
     """A GraphQL request whose variables are JSON already."""
     return b'{"query":' + msgspec.json.encode(document) + b',"variables":' + variables + b"}"
+
+
+async def each_of(things: Iterable[A], do: Callable[[A], Awaitable[None]]) -> None:
+    """Do something to each of many things, a few at a time."""
+    waiting = iter(things)
+
+    async def worker() -> None:
+        for thing in waiting:
+            await do(thing)
+
+    await asyncio.gather(*(worker() for _ in range(_AT_ONCE)))
 
 
 async def _wait_or_give_up(error: GraphQLError) -> None:
