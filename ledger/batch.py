@@ -130,7 +130,7 @@ async def _load(
     named_holds = sorted({hold for command in commands if (hold := getattr(command, "hold", 0))})
     hold_members = await store.hold_members(connection, named_holds) if named_holds else {}
     members = sorted({command.member for command in commands if command.member} | set(hold_members.values()))
-    rows = await store.wallet_rows(connection, members)
+    rows = await store.balances(connection, members)
     whole = {
         command.member or hold_members.get(getattr(command, "hold", 0), 0)
         for command in commands

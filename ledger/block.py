@@ -117,7 +117,7 @@ class Block:
 
     def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> list[Row]:
         rows = []
-        bucket, at, period, zone = self.head.bucket, self.at, self.period, self.calendar.zone
+        bucket, at, period = self.head.bucket, self.at, self.period
         for ordinal, line in enumerate(lines):
             debit, credit, points = line.debit, line.credit, line.points
             issuer, obligor, redeemer, tariff, terms = (
@@ -149,6 +149,9 @@ class Block:
                     line.lot,
                 )
             )
+            if line.expired_at is not None:
+                self._move_stock(line, -points, line.expired_at)
+                self._move_stock(line, points, line.expires_at)
             operation = FLOW_OF.get((debit, credit))
             if operation is None:
                 continue
@@ -163,7 +166,7 @@ class Block:
                 flow[2] = (flow[2] + term) % HASH_MODULUS
             sign = STOCK_SIGN.get(operation)
             if sign is not None:
-                self._move_stock(line, sign * points, zone)
+                self._move_stock(line, sign * points, line.expires_at)
         self.lines += rows
         return rows
 
@@ -194,14 +197,15 @@ class Block:
         self.lines += rows
         return rows
 
-    def _move_stock(self, line: Line, points: int, zone: ZoneInfo) -> None:
+    def _move_stock(self, line: Line, points: int, expires_at: datetime) -> None:
+        zone = self.calendar.zone
         cell = (
             self.head.bucket,
             line.issuer,
             line.obligor,
             line.tariff,
             month_of(line.earned_at, zone),
-            month_of_last_day(line.expires_at, zone),
+            month_of_last_day(expires_at, zone),
         )
         self.stock[cell] = self.stock.get(cell, 0) + points
 

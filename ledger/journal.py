@@ -15,6 +15,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
     One line cannot be unbalanced. The owners of its accounts follow from its dimensions.
     `lot` is the lot that the points belong to; `hold` with `slice_no` the hold slice.
+    `expired_at` is set when the points leave an expired lot for its child: the parent's expiry.
     """
 
     debit: int
@@ -30,6 +31,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     terms: int = 0
     hold: int = 0
     slice_no: int = 0
+    expired_at: datetime | None = None
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):

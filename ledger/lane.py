@@ -126,6 +126,8 @@ class Lanes:
         Raises `Throttled` when the queue has no room for all of them: nothing was taken then.
         Raises `LedgerFault` if one of them failed by our own mistake.
         """
+        if not commands:
+            return []
         if not self._is_open:
             raise Throttled("shutting down")
         if self._queued + len(commands) > self._queue_limit:

@@ -85,6 +85,7 @@ _SAVE: Final = """
                     $7::timestamptz[])
              AS n (bucket, member, pending, available, held, clawback_due, next_due_at)
         WHERE w.bucket = n.bucket AND w.member = n.member
+        RETURNING 1
     ), moved_flows AS (
         INSERT INTO flows AS f
             (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period,
@@ -107,13 +108,19 @@ _SAVE: Final = """
              AS n (bucket, issuer, obligor, tariff, issue_month, expiry_month, points)
         WHERE s.bucket = n.bucket AND s.issuer = n.issuer AND s.obligor = n.obligor
           AND s.tariff = n.tariff AND s.issue_month = n.issue_month AND s.expiry_month = n.expiry_month
+        RETURNING 1
+    ), moved_heads AS (
+        UPDATE heads h
+        SET height = n.height, sequence = n.sequence, period = n.period, recorded_at = n.recorded_at,
+            hash = n.hash
+        FROM unnest($34::smallint[], $35::bigint[], $36::bigint[], $37::int[], $38::timestamptz[],
+                    $39::bytea[])
+             AS n (bucket, height, sequence, period, recorded_at, hash)
+        WHERE h.bucket = n.bucket
+        RETURNING 1
     )
-    UPDATE heads h
-    SET height = n.height, sequence = n.sequence, period = n.period, recorded_at = n.recorded_at,
-        hash = n.hash
-    FROM unnest($34::smallint[], $35::bigint[], $36::bigint[], $37::int[], $38::timestamptz[], $39::bytea[])
-         AS n (bucket, height, sequence, period, recorded_at, hash)
-    WHERE h.bucket = n.bucket
+    SELECT (SELECT count(*) FROM moved_wallets), (SELECT count(*) FROM less_stock),
+           (SELECT count(*) FROM moved_heads)
 """
 _SAVE_LOTS: Final = """
     UPDATE lots l SET pending = n.pending, available = n.available, armed_at = n.armed_at
@@ -138,6 +145,10 @@ _FENCE_STOCK: Final = """
     SELECT $1, bucket, issuer, obligor, tariff, issue_month, expiry_month, points
     FROM stock WHERE bucket = $2 AND points > 0
 """
+
+
+class StateLost(Exception):
+    """A row of state that must be there is not: nothing is written on such ground."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -185,7 +196,7 @@ async def stored(connection: Connection, found: Iterable[tuple[int, datetime]]) 
     return {row[1]: Stored(row[1], row[2], row[3], row[4], row[5]) for row in rows}
 
 
-async def wallet_rows(connection: Connection, members: Sequence[int]) -> dict[int, Row]:
+async def balances(connection: Connection, members: Sequence[int]) -> dict[int, Row]:
     """Balances by member, for those that have a wallet."""
     rows = await connection.fetch(_WALLETS, [member >> 56 for member in members], members)
     return {row[0]: tuple(row) for row in rows}
@@ -274,14 +285,20 @@ async def write_state(
         (block.head.bucket, block.height, block.sequence, block.period, block.at, block.row[-1])
         for block in written
     ]
-    await connection.execute(
+    wallet_rows = [_wallet_row(w) for w in changed if not w.is_new]
+    less_stock = [row for row in stock_rows if row[-1] < 0]
+    moved = await connection.fetchrow(
         _SAVE,
-        *_columns([_wallet_row(w) for w in changed if not w.is_new], 7),
+        *_columns(wallet_rows, 7),
         *_columns(flow_rows, 12),
         *_columns([row for row in stock_rows if row[-1] > 0], 7),
-        *_columns([row for row in stock_rows if row[-1] < 0], 7),
+        *_columns(less_stock, 7),
         *_columns(head_rows),
     )
+    if tuple(moved or ()) != (len(wallet_rows), len(less_stock), len(head_rows)):
+        raise StateLost(
+            f"rows moved: {moved}; expected {len(wallet_rows)}, {len(less_stock)}, {len(head_rows)}"
+        )
 
 
 def _wallet_row(wallet: Wallet) -> Row:

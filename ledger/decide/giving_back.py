@@ -30,9 +30,10 @@ def give_back(
     lines: list[Line] = []
     children: list[Lot] = []
     for part, points in parts:
-        lot_to, expires_at, earned_at = part.lot, part.expires_at, part.earned_at
+        lot_to, expires_at, expired_at = part.lot, part.expires_at, None
         if expires_at <= situation.at:
             lot_to = lot_id(situation.operation, len(children))
+            expired_at = part.expires_at
             expires_at = end_of_day(situation.at + timedelta(days=GRACE_DAYS), situation.zone)
             children.append(_child(wallet.lots[part.lot], lot_to, expires_at, points))
         lines.append(
@@ -44,12 +45,11 @@ def give_back(
                 part.obligor,
                 part.tariff,
                 lot_to,
-                earned_at,
+                part.earned_at,
                 expires_at,
-                0,
-                0,
-                hold.id,
-                part.ordinal,
+                hold=hold.id,
+                slice_no=part.ordinal,
+                expired_at=expired_at,
             )
         )
     return tuple(lines), tuple(children)

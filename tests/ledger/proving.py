@@ -9,4 +9,4 @@ from ledger.kernel.database import Database
 async def holds(database: Database) -> None:
     """Fail, naming the row, unless every invariant of the ledger holds."""
     result = await proof.prove(database.writer, proof.INVARIANTS)
-    assert result.findings == ()
+    assert not result.findings, "\n".join(f"{found.invariant}: {found.row}" for found in result.findings)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ledger import Balance, Ledger
+from ledger.kernel.database import Database
 
+from . import proving
 from .builders import MEMBER, A, a_burn, a_capture, a_void, an_authorization, an_earn
 
 DAY_2 = datetime(2026, 1, 2, tzinfo=UTC)
@@ -111,20 +113,24 @@ async def test_a_partner_cannot_touch_the_hold_of_another(ledger: Ledger) -> Non
     assert outcome.refused.code == "HOLD_NOT_FOUND"
 
 
-async def test_points_whose_lot_expired_while_held_come_back_with_grace(ledger: Ledger) -> None:
-    await ledger.submit(an_earn(100, expires_at=DAY_2))
-    hold = (await ledger.submit(an_authorization(60, expires_at=DAY_9))).hold
+async def test_points_whose_lot_expired_while_held_come_back_with_grace(
+    ledger: Ledger, database: Database
+) -> None:
+    await ledger.submit(an_earn(100, expires_at=datetime(2026, 1, 25, tzinfo=UTC)))
+    hold = (await ledger.submit(an_authorization(60, expires_at=datetime(2026, 2, 9, tzinfo=UTC)))).hold
     assert hold is not None
 
-    await ledger.advance(DAY_2)
+    await ledger.advance(datetime(2026, 1, 25, tzinfo=UTC))
     expired = await ledger.balance(MEMBER)
     await ledger.submit(a_void(hold))
     back = await ledger.balance(MEMBER)
-    await ledger.advance(datetime(2026, 1, 17, tzinfo=UTC))
+    await proving.holds(database)  # the child lot expires in another month than its parent
+    await ledger.advance(datetime(2026, 2, 9, tzinfo=UTC))
 
     assert expired == Balance(held=60)
     assert back == Balance(available=60)
     assert await ledger.balance(MEMBER) == Balance()
+    await proving.holds(database)
 
 
 async def test_the_same_key_gives_the_first_outcome_again(ledger: Ledger) -> None:

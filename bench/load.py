@@ -1,0 +1,135 @@
+"""The mixed load on the ledger: 80 % earn, 20 % burn, everything on, straight through `submit`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Final
+
+from ledger import Burn, Command, Earn, Item, Ledger, ReceiptKey
+from ledger.kernel.ids import MEMBER_BUCKETS, compose
+
+MEMBERS: Final = 100_000
+PARTNERS: Final = 50
+BURN_SHARE: Final = 0.2
+OPENING_POINTS: Final = 10_000
+RECEIPT_BYTES: Final = 300
+LOT_DAYS: Final = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one run of a load came to."""
+
+    operations: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    refused: int
+
+    @property
+    def per_second(self) -> float:
+        """Operations answered per second."""
+        return self.operations / self.seconds
+
+
+class Load:
+    """Makes commands that never repeat, the same ones for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._number = 0
+        self._now = datetime.now(UTC)
+        self._receipt = os.urandom(RECEIPT_BYTES)
+
+    def openings(self) -> Iterator[Earn]:
+        """One earn for every member, so that every burn has something to burn."""
+        for number in range(MEMBERS):
+            yield self._earn(_member(number), 1 + number % PARTNERS, OPENING_POINTS)
+
+    def mixed(self, count: int) -> list[Command]:
+        """`count` commands of random members at random partners."""
+        return [self._any() for _ in range(count)]
+
+    def _any(self) -> Command:
+        member = _member(self._random.randrange(MEMBERS))
+        partner = 1 + self._random.randrange(PARTNERS)
+        if self._random.random() < BURN_SHARE:
+            return self._burn(member, partner, 1 + self._random.randrange(50))
+        return self._earn(member, partner, 1 + self._random.randrange(100))
+
+    def _earn(self, member: int, partner: int, points: int) -> Earn:
+        self._number += 1
+        return Earn(
+            principal=f"partner:{partner}",
+            key=f"earn-{self._number}",
+            digest=bytes(32),
+            member=member,
+            occurred_at=self._now,
+            partner=partner,
+            outlet=partner,
+            terms=partner,
+            detail=self._receipt,
+            points=points,
+            obligor=partner,
+            tariff=partner,
+            expires_at=self._now + timedelta(days=LOT_DAYS),
+            receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._number}"),
+            items=(
+                Item(line=1, quantity_milli=1000, money_micro=100_000_000, points_earned=points // 2),
+                Item(line=2, quantity_milli=2500, money_micro=80_000_000, points_earned=points - points // 2),
+            ),
+        )
+
+    def _burn(self, member: int, partner: int, points: int) -> Burn:
+        self._number += 1
+        return Burn(
+            principal=f"partner:{partner}",
+            key=f"burn-{self._number}",
+            digest=bytes(32),
+            member=member,
+            occurred_at=self._now,
+            partner=partner,
+            outlet=partner,
+            terms=partner,
+            detail=self._receipt,
+            points=points,
+            token=os.urandom(16),
+            receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._number}"),
+        )
+
+
+def _member(number: int) -> int:
+    return compose(number % MEMBER_BUCKETS, 1 + number // MEMBER_BUCKETS)
+
+
+async def run(ledger: Ledger, commands: Sequence[Command], in_flight: int) -> Measured:
+    """Submit `commands` with `in_flight` callers, each waiting for its answer before the next."""
+    waiting = iter(commands)
+    latencies: list[float] = []
+    refused = 0
+
+    async def caller() -> None:
+        nonlocal refused
+        for command in waiting:
+            started = perf_counter()
+            outcome = await ledger.submit(command)
+            latencies.append(perf_counter() - started)
+            refused += outcome.refused is not None
+
+    started = perf_counter()
+    await asyncio.gather(*(caller() for _ in range(in_flight)))
+    seconds = perf_counter() - started
+    latencies.sort()
+    return Measured(
+        operations=len(commands),
+        seconds=seconds,
+        p50_ms=1000 * latencies[len(latencies) // 2],
+        p99_ms=1000 * latencies[int(len(latencies) * 0.99)],
+        refused=refused,
+    )
