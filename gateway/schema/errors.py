@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from math import ceil
 from typing import Any, Final
@@ -10,7 +12,7 @@ from typing import Any, Final
 import strawberry
 
 from ledger.commands import Refused
-from ledger.kernel.refusals import Refusal, Throttled
+from ledger.kernel.refusals import InvalidInput, Refusal, Throttled
 
 
 def _code(name: str, description: str) -> Any:
@@ -78,6 +80,15 @@ class UserError:
     retry_after_seconds: int | None = strawberry.field(
         default=None, description="How many seconds to wait before trying again, if that is known."
     )
+
+
+@contextmanager
+def below(*path: str) -> Iterator[None]:
+    """Say of a value that makes no sense that it stands below `path` in the input."""
+    try:
+        yield
+    except InvalidInput as refusal:
+        raise InvalidInput(refusal.message, field=(*path, *refusal.field)) from None
 
 
 _PATHS: Final = {"receiptNumber": ("receipt", "number")}

@@ -11,11 +11,12 @@ import strawberry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.context import Context, Info
+from ledger.kernel.refusals import InvalidInput
 from members import Enrolled, MemberNotFound, enrol, find, profile
 from partners import once
 
 from .access import mutation
-from .errors import UserError
+from .errors import UserError, below
 from .operation import Balance, balance_of
 from .partner import KEY
 from .presence import identify
@@ -138,8 +139,13 @@ class MemberMutation:
         """Enrol by phone or card."""
         context = info.context
         context.look_up()
-        async with context.services.database.writer.begin() as connection:
-            enrolled, replayed = await _enrolled(context, connection, input)
+        try:
+            async with context.services.database.writer.begin() as connection:
+                enrolled, replayed = await _enrolled(context, connection, input)
+        except InvalidInput as refusal:
+            is_identifier = refusal.field in {("phone",), ("card",)}
+            field = ("identifier", *refusal.field) if is_identifier else refusal.field
+            raise InvalidInput(refusal.message, field=field) from None
         context.found()
         may_have_key = CARD_KEYS in context.known_caller.scopes
         return MemberEnrolPayload(
@@ -170,7 +176,8 @@ class MemberMutation:
             context.look_up()
         async with services.database.writer.connect() as connection:
             if by_identifier:
-                member = await find(connection, services.keys, phone=given.phone, card=given.card)
+                with below("member"):
+                    member = await find(connection, services.keys, phone=given.phone, card=given.card)
             known = await profile(connection, services.keys, member)
         balance = await services.ledger.balance(member or _NOBODY)  # a miss asks as much as a hit
         if known is None:

@@ -8,9 +8,10 @@ from typing import Final
 
 from gateway.context import Context
 from ledger.commands import Refused
-from ledger.kernel.refusals import Refusal
+from ledger.kernel.refusals import InvalidInput
 from members import MemberNotFound, Presented, find, find_many, read_card, read_phone
 
+from .errors import below
 from .receipt import MemberInput
 
 
@@ -40,11 +41,14 @@ async def identify(context: Context, given: MemberInput) -> Presence:
     if given.handle is not None:
         return Presence(_by_handle(context, given.handle), unproven=_STEP_UP)
     if given.qr is not None:
-        presented = await context.services.tokens.read(given.qr, at=context.now)
+        (presented,) = await context.services.tokens.read_many([given.qr], at=context.now)
+        if isinstance(presented, MemberNotFound):
+            raise _at(presented, "qr")
         return _by_code(presented)
     context.look_up()
     async with context.services.database.writer.connect() as connection:
-        member = await find(connection, context.services.keys, phone=given.phone, card=given.card)
+        with below("member"):
+            member = await find(connection, context.services.keys, phone=given.phone, card=given.card)
     if member is None:
         raise MemberNotFound(field=("member",))
     context.found()
@@ -59,7 +63,9 @@ async def identify_all(context: Context, given: Sequence[MemberInput]) -> list[P
         read = await context.services.tokens.read_many([code for _, code in codes], at=context.now)
         for (index, _), presented in zip(codes, read, strict=True):
             found[index] = (
-                Refused.of(presented) if isinstance(presented, MemberNotFound) else _by_code(presented)
+                Refused.of(_at(presented, "qr"))
+                if isinstance(presented, MemberNotFound)
+                else _by_code(presented)
             )
     await _look_up(context, given, found)
     return [each or Refused.of(MemberNotFound(field=("member",))) for each in found]
@@ -82,11 +88,12 @@ async def _look_up(
     cards: dict[int, str] = {}
     for index, each in enumerate(given):
         try:
-            if each.phone is not None:
-                phones[index] = read_phone(each.phone)
-            elif each.card is not None:
-                cards[index] = read_card(each.card)
-        except Refusal as refusal:
+            with below("member"):
+                if each.phone is not None:
+                    phones[index] = read_phone(each.phone)
+                elif each.card is not None:
+                    cards[index] = read_card(each.card)
+        except InvalidInput as refusal:
             found[index] = Refused.of(refusal)
     if not phones and not cards:
         return
@@ -107,7 +114,11 @@ def _by_handle(context: Context, handle: str) -> int:
     try:
         return context.services.handles.open(context.namer, handle)
     except MemberNotFound as refusal:
-        raise MemberNotFound(refusal.message, field=("member", "handle")) from None
+        raise _at(refusal, "handle") from None
+
+
+def _at(refusal: MemberNotFound, name: str) -> MemberNotFound:
+    return MemberNotFound(refusal.message, field=("member", name))
 
 
 def _by_code(presented: Presented) -> Presence:

@@ -1,0 +1,263 @@
+"""Bad input has a clear coded answer, and leaves nothing behind in the ledger or the log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from structlog.testing import capture_logs
+
+from gateway.http import Limits
+from ledger.tables import operations
+from partners import suspend_partner
+from tests.gateway.calls import send
+from tests.gateway.coalition import BY, Coalition, a_burn, a_receipt, an_earn, rub
+
+SELECTION = "operation { points } userErrors { code message field retryable }"
+LONG = "x" * 100_000
+EARN = (
+    "mutation($input: EarnInput!) { earn(input: $input) { operation { points } userErrors { code field } } }"
+)
+
+
+async def recorded(coalition: Coalition) -> int:
+    async with coalition.services.database.writer.connect() as connection:
+        return int(await connection.scalar(select(func.count()).select_from(operations)) or 0)
+
+
+def a_line(**changes: object) -> dict[str, Any]:
+    return {"sku": "bread", "unitPrice": rub("10.00")} | changes
+
+
+def with_line(**changes: object) -> dict[str, Any]:
+    return {"receipt": a_receipt(lines=[a_line(), a_line(**changes)])}
+
+
+LINE = ["receipt", "lines", "1"]
+
+
+NONSENSE: list[tuple[dict[str, Any], str, list[str]]] = [
+    (with_line(quantity="-1"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(quantity="0"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(quantity="1.0001"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(quantity="NaN"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(unitPrice=rub("10.001")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (with_line(unitPrice=rub("-1")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (with_line(unitPrice=rub("ten")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (with_line(unitPrice=rub("1e999")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (with_line(unitPrice=rub("Infinity")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (
+        with_line(unitPrice={"amount": "10", "currency": "USD"}),
+        "INVALID_INPUT",
+        [*LINE, "unitPrice", "currency"],
+    ),
+    (with_line(discount=rub("11.00")), "INVALID_INPUT", [*LINE, "discount"]),
+    (with_line(sku=""), "INVALID_INPUT", [*LINE, "sku"]),
+    (with_line(sku=LONG), "INVALID_INPUT", [*LINE, "sku"]),
+    (with_line(sku="a\x00b"), "INVALID_INPUT", [*LINE, "sku"]),
+    ({"receipt": a_receipt(terminal=LONG)}, "INVALID_INPUT", ["receipt", "terminal"]),
+    ({"receipt": a_receipt(number="")}, "INVALID_INPUT", ["receipt", "number"]),
+    ({"receipt": a_receipt(outlet="no such")}, "OUTLET_UNKNOWN", ["receipt", "outlet"]),
+    ({"receipt": a_receipt(lines=[a_line()] * 501)}, "INVALID_INPUT", ["receipt", "lines"]),
+    (
+        {"receipt": a_receipt(occurredAt="2036-01-01T00:00:00Z")},
+        "OCCURRED_AT_OUT_OF_RANGE",
+        ["receipt", "occurredAt"],
+    ),
+    (
+        {"receipt": a_receipt(occurredAt="2020-01-01T00:00:00+03:00")},
+        "LATE_WINDOW_PASSED",
+        ["receipt", "occurredAt"],
+    ),
+    ({"idempotencyKey": ""}, "INVALID_INPUT", ["idempotencyKey"]),
+    ({"idempotencyKey": "k" * 256}, "INVALID_INPUT", ["idempotencyKey"]),
+    ({"quote": "no such quote"}, "QUOTE_STALE", ["quote"]),
+    ({"member": {"handle": "nonsense"}}, "MEMBER_NOT_FOUND", ["member", "handle"]),
+    ({"member": {"qr": "A" * 40}}, "MEMBER_NOT_FOUND", ["member", "qr"]),
+    ({"member": {"qr": LONG}}, "MEMBER_NOT_FOUND", ["member", "qr"]),
+    ({"member": {"phone": "+79161234500"}}, "MEMBER_NOT_FOUND", ["member"]),
+    ({"member": {"phone": "🎈"}}, "INVALID_INPUT", ["member", "phone"]),
+    ({"member": {"card": "1234"}}, "INVALID_INPUT", ["member", "card"]),
+]
+
+
+async def test_what_makes_no_sense_is_refused_at_its_place(coalition: Coalition) -> None:
+    for changes, code, field in NONSENSE:
+        payload = await coalition.do("earn", SELECTION, an_earn(coalition, **changes))
+
+        assert payload["operation"] is None, changes
+        assert [(each["code"], each["field"]) for each in payload["userErrors"]] == [(code, field)], changes
+
+
+async def test_a_batch_refuses_the_same_item_by_item(coalition: Coalition) -> None:
+    items = [{"earn": an_earn(coalition, **changes)} for changes, _, _ in NONSENSE]
+
+    payload = await coalition.do("postBatch", f"outcomes {{ {SELECTION} }}", {"items": items})
+
+    said = [
+        (each["code"], each["field"]) for outcome in payload["outcomes"] for each in outcome["userErrors"]
+    ]
+    assert said == [(code, field) for _, code, field in NONSENSE]
+
+
+async def test_emoji_are_names_like_any_other(coalition: Coalition) -> None:
+    receipt = a_receipt(terminal="🛒", lines=[a_line(sku="🥐", category="☕")])
+
+    payload = await coalition.do("earn", SELECTION, an_earn(coalition, receipt=receipt))
+
+    assert payload["userErrors"] == []
+
+
+async def test_points_are_whole_numbers(coalition: Coalition) -> None:
+    document = "mutation($input: BurnInput!) { burn(input: $input) { replayed } }"
+    for points in (1.5, "5", None, True, 2**53 + 1, [1, 2]):
+        answer = await coalition.ask(document, {"input": a_burn(coalition, points)})
+
+        assert answer.code == "INVALID_INPUT", points
+        assert "points" in answer.json["errors"][0]["message"], points
+
+
+async def test_points_are_more_than_zero(coalition: Coalition) -> None:
+    for points in (0, -5, -(2**53)):
+        payload = await coalition.do("burn", SELECTION, a_burn(coalition, points))
+
+        refused = payload["userErrors"][0]
+        assert (refused["code"], refused["field"]) == ("INVALID_INPUT", ["points"]), points
+
+
+async def test_a_member_is_named_in_exactly_one_way(coalition: Coalition) -> None:
+    two: dict[str, object] = {"qr": "x", "card": "y"}
+    for member in ({}, {"qr": None}, two, {"name": "Anna"}, "x", None, {"handle": []}):
+        answer = await coalition.ask(EARN, {"input": an_earn(coalition, member=member)})
+
+        assert answer.code == "INVALID_INPUT", member
+
+
+async def test_an_instant_needs_its_offset(coalition: Coalition) -> None:
+    for instant in ("2026-01-01T00:00:00", "2026-01-01", "yesterday", 0, "2026-13-01T00:00:00Z"):
+        given = an_earn(coalition, receipt=a_receipt(occurredAt=instant))
+
+        assert (await coalition.ask(EARN, {"input": given})).code == "INVALID_INPUT", instant
+
+
+async def test_another_partners_handle_means_nobody(coalition: Coalition) -> None:
+    given = an_earn(coalition, member={"handle": coalition.handle(partner=2)})
+
+    payload = await coalition.do("earn", SELECTION, given)
+
+    assert payload["userErrors"][0]["code"] == "MEMBER_NOT_FOUND"
+
+
+async def test_another_partners_hold_is_no_hold(coalition: Coalition) -> None:
+    await coalition.do("earn", SELECTION, an_earn(coalition))
+    held = await coalition.do("authorizeBurn", "operation { hold { id } }", a_burn(coalition))
+    hold = held["operation"]["hold"]["id"]
+
+    payload = await coalition.do(
+        "captureBurn", SELECTION, {"idempotencyKey": "k", "hold": hold}, as_="cinema"
+    )
+
+    assert payload["userErrors"][0]["code"] == "HOLD_NOT_FOUND"
+
+
+async def test_a_receipt_is_posted_once_whatever_its_key(coalition: Coalition) -> None:
+    receipt = a_receipt()
+    await coalition.do("earn", SELECTION, an_earn(coalition, receipt=receipt))
+
+    payload = await coalition.do("earn", SELECTION, an_earn(coalition, receipt=receipt))
+
+    refused = payload["userErrors"][0]
+    assert (refused["code"], refused["field"]) == ("DUPLICATE_RECEIPT", ["receipt", "number"])
+
+
+async def test_a_suspended_partner_gives_nothing_and_a_repeat_is_still_answered(coalition: Coalition) -> None:
+    given = an_earn(coalition)
+    await coalition.do("earn", SELECTION, given)
+    async with coalition.services.database.writer.begin() as connection:
+        await suspend_partner(connection, 1, reason="arrears", at=coalition.now, by=BY)
+    await coalition.services.directories.reload()
+
+    repeat = await coalition.do("earn", SELECTION, given)
+    fresh = await coalition.do("earn", SELECTION, an_earn(coalition))
+
+    assert repeat["operation"] == {"points": 100}
+    assert fresh["userErrors"][0]["code"] == "PARTNER_SUSPENDED"
+
+
+async def test_a_client_bound_to_outlets_posts_in_no_other(coalition: Coalition) -> None:
+    coalition.callers["bakery"] = replace(coalition.callers["bakery"], outlets=frozenset({2}))
+
+    payload = await coalition.do("earn", SELECTION, an_earn(coalition))
+
+    assert payload["userErrors"][0]["code"] == "OUTLET_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "code"),
+    [(None, 401, "UNAUTHENTICATED"), ("forged", 401, "UNAUTHENTICATED"), ("finance", 403, "FORBIDDEN")],
+)
+async def test_who_may_not_is_told_so_and_nothing_is_posted(
+    coalition: Coalition, token: str | None, status: int, code: str
+) -> None:
+    answer = await coalition.ask(EARN, {"input": an_earn(coalition)}, as_=token)
+
+    assert (answer.status, answer.code) == (status, code)
+    assert "data" not in answer.json
+    assert await recorded(coalition) == 0
+
+
+async def test_a_body_over_the_limit_is_refused(coalition: Coalition) -> None:
+    limit = Limits().body_bytes
+
+    answer = await send(coalition.endpoint, b"{" * (limit + 1), headers={"content-type": "application/json"})
+
+    assert (answer.status, answer.code) == (413, "BAD_REQUEST")
+
+
+async def test_refusals_leave_nothing_in_the_log(coalition: Coalition) -> None:
+    with capture_logs() as logged:
+        await coalition.do("earn", SELECTION, an_earn(coalition, member={"phone": "+79161234500"}))
+        await coalition.ask(EARN, {"input": an_earn(coalition, member={"phone": 5})})
+        await coalition.ask(EARN, {"input": an_earn(coalition)}, as_="forged")
+
+    assert logged == []
+    assert await recorded(coalition) == 0
+
+
+async def test_misses_are_limited_and_hits_are_not(coalition: Coalition) -> None:
+    miss = an_earn(coalition, member={"phone": "+79161234500"})
+    items = [{"earn": miss | {"idempotencyKey": f"m{number}"}} for number in range(500)]
+    for _ in range(2):
+        await coalition.do("postBatch", "outcomes { replayed }", {"items": items})
+
+    third = await coalition.do(
+        "postBatch", "outcomes { replayed } userErrors { code retryable }", {"items": items}
+    )
+
+    assert third["outcomes"] is None
+    assert third["userErrors"] == [{"code": "THROTTLED", "retryable": True}]
+
+
+async def test_a_batch_costs_an_item_each(coalition: Coalition) -> None:
+    document = "mutation($input: PostBatchInput!) { postBatch(input: $input) { outcomes { replayed } } }"
+    items = [{"earn": an_earn(coalition)} for _ in range(7)]
+
+    cost = (await coalition.ask(document, {"input": {"items": items}})).json["extensions"]["cost"]
+
+    assert cost["actual"] == cost["requested"] == 10 + 1 + 7
+
+
+async def test_a_quote_is_good_for_its_own_receipt_and_while_it_lasts(coalition: Coalition) -> None:
+    receipt = a_receipt()
+    given = {"member": {"handle": coalition.handle()}, "receipt": receipt}
+    quoted = await coalition.do("quote", "quote { token }", given)
+    token = quoted["quote"]["token"]
+
+    other = await coalition.do("earn", SELECTION, an_earn(coalition, quote=token))
+    await coalition.services.ledger.advance(coalition.now + timedelta(hours=1))
+    late = await coalition.do("earn", SELECTION, an_earn(coalition, receipt=receipt, quote=token))
+
+    assert [each["userErrors"][0]["code"] for each in (other, late)] == ["QUOTE_STALE", "QUOTE_STALE"]

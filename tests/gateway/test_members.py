@@ -1,0 +1,147 @@
+"""Members through the published schema: enrolled, found, and known to a partner no more than is needed."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+
+from members import make_token
+from partners.tables import requests
+from tests.gateway.coalition import PHONE, Coalition, a_burn, a_key, an_earn
+
+ENROLMENT = "replayed userErrors { code field } enrolment { handle cardNumber cardKey isNew }"
+MEMBER = """userErrors { code field } member { handle maskedName enrolledAt mayBurn balance { available } }"""
+NEW_PHONE = "+79160000001"
+
+
+def an_enrolment(**changes: object) -> dict[str, Any]:
+    good = {
+        "idempotencyKey": a_key(),
+        "identifier": {"phone": NEW_PHONE},
+        "name": "Ёлка 🎄",
+        "consents": [{"purpose": "marketing_sms", "granted": True}],
+    }
+    return good | changes
+
+
+async def test_the_same_phone_is_the_same_member(coalition: Coalition) -> None:
+    first = await coalition.do("memberEnrol", ENROLMENT, an_enrolment())
+    again = await coalition.do("memberEnrol", ENROLMENT, an_enrolment())
+
+    assert first["enrolment"]["isNew"]
+    assert again["enrolment"] == first["enrolment"] | {"isNew": False}
+    assert not again["replayed"]
+
+
+async def test_a_repeated_enrolment_is_the_first_answer(coalition: Coalition) -> None:
+    given = an_enrolment()
+    first = await coalition.do("memberEnrol", ENROLMENT, given)
+
+    again = await coalition.do("memberEnrol", ENROLMENT, given)
+
+    assert again == first | {"replayed": True}
+
+
+async def test_an_enrolment_under_a_used_key_is_a_conflict(coalition: Coalition) -> None:
+    given = an_enrolment()
+    await coalition.do("memberEnrol", ENROLMENT, given)
+
+    other = given | {"identifier": {"phone": "+79160000002"}}
+
+    payload = await coalition.do("memberEnrol", ENROLMENT, other)
+    assert payload["userErrors"][0]["code"] == "IDEMPOTENCY_CONFLICT"
+
+
+async def test_what_is_kept_of_an_enrolment_tells_no_phone(coalition: Coalition) -> None:
+    await coalition.do("memberEnrol", ENROLMENT, an_enrolment())
+
+    async with coalition.services.database.writer.connect() as connection:
+        (kept,) = (await connection.execute(select(requests.c.answer))).all()
+    assert b"9160000001" not in kept.answer
+
+
+async def test_only_the_members_app_is_given_the_key_of_the_card(coalition: Coalition) -> None:
+    at_till = await coalition.do("memberEnrol", ENROLMENT, an_enrolment())
+    in_app = await coalition.do("memberEnrol", ENROLMENT, an_enrolment(), as_="app")
+
+    assert at_till["enrolment"]["cardKey"] is None
+    key = urlsafe_b64decode(in_app["enrolment"]["cardKey"])
+    code = make_token(key, in_app["enrolment"]["cardNumber"], coalition.now)
+    await coalition.do("earn", "userErrors { code }", an_earn(coalition, member={"qr": code}))
+    burned = await coalition.do("burn", "operation { points }", a_burn(coalition, 100, member={"qr": code}))
+    assert burned["operation"] == {"points": 100}
+
+
+async def test_a_member_is_resolved_by_what_is_presented(coalition: Coalition) -> None:
+    await coalition.do("earn", "userErrors { code }", an_earn(coalition))
+    old = coalition.qr(coalition.now - timedelta(minutes=5))
+    presented = [
+        ({"qr": coalition.qr()}, True),
+        ({"qr": old}, False),
+        ({"card": coalition.card_number}, False),
+        ({"phone": PHONE}, False),
+        ({"handle": coalition.handle()}, False),
+    ]
+    for member, may_burn in presented:
+        payload = await coalition.do("memberResolve", MEMBER, {"member": member})
+
+        assert payload["member"] == {
+            "handle": coalition.handle(),
+            "maskedName": "А••• П•••",
+            "enrolledAt": "2026-01-01T00:00:00Z",
+            "mayBurn": may_burn,
+            "balance": {"available": 100},
+        }
+
+
+async def test_a_handle_is_of_one_partner(coalition: Coalition) -> None:
+    payload = await coalition.do("memberResolve", MEMBER, {"member": {"phone": PHONE}}, as_="cinema")
+
+    assert payload["member"]["handle"] == coalition.handle(partner=2) != coalition.handle()
+
+
+async def test_who_is_no_member_is_not_found(coalition: Coalition) -> None:
+    for member in ({"phone": NEW_PHONE}, {"qr": "A" * 40}, {"handle": coalition.handle(partner=2)}):
+        payload = await coalition.do("memberResolve", MEMBER, {"member": member})
+
+        assert payload["member"] is None
+        assert payload["userErrors"][0]["code"] == "MEMBER_NOT_FOUND"
+
+
+async def test_a_wrong_enrolment_says_where(coalition: Coalition) -> None:
+    wrong: list[tuple[dict[str, Any], list[str]]] = [
+        ({"identifier": {"phone": "12"}}, ["identifier", "phone"]),
+        ({"identifier": {"card": "1234567890123456"}}, ["identifier", "card"]),
+        ({"name": "x" * 100_000}, ["name"]),
+        ({"consents": [{"purpose": "Not a purpose", "granted": True}]}, ["consents"]),
+        ({"idempotencyKey": ""}, ["idempotencyKey"]),
+    ]
+    for changes, field in wrong:
+        payload = await coalition.do("memberEnrol", ENROLMENT, an_enrolment(**changes))
+
+        assert payload["userErrors"] == [{"code": "INVALID_INPUT", "field": field}]
+    async with coalition.services.database.writer.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM members")) == 1
+
+
+async def test_one_member_is_looked_up_in_a_document(coalition: Coalition) -> None:
+    document = """mutation($a: MemberResolveInput!) {
+      a: memberResolve(input: $a) { userErrors { code } }
+      b: memberResolve(input: $a) { userErrors { code } } }"""
+
+    answer = await coalition.ask(document, {"a": {"member": {"phone": PHONE}}})
+
+    assert answer.code == "LIMIT_EXCEEDED"
+
+
+async def test_enrolling_needs_its_scope(coalition: Coalition) -> None:
+    coalition.callers["bakery"] = replace(coalition.callers["bakery"], scopes=frozenset({"members:resolve"}))
+    document = "mutation($a: MemberEnrolInput!) { memberEnrol(input: $a) { replayed } }"
+
+    answer = await coalition.ask(document, {"a": an_enrolment()})
+
+    assert (answer.status, answer.code) == (403, "FORBIDDEN")
