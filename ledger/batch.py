@@ -15,6 +15,7 @@ import msgspec
 
 from . import store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
+from .binary import key_row
 from .block import Block, Head
 from .commands import Command, PassFence, PostMoney, Refused, Settle
 from .decide import NEEDS_WHOLE_WALLET, Situation, decide, kind_of, next_due
@@ -375,7 +376,7 @@ async def _write(connection: store.Connection, decided: _Decided) -> None:
     for block in written:
         block.close()
     key_rows = [
-        (bucket, fingerprint, operation, recorded_at)
+        key_row(bucket, fingerprint, operation, recorded_at)
         for (bucket, fingerprint), (operation, recorded_at) in decided.claimed.items()
     ]
     await store.write_history(connection, written, key_rows)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from .accounts import CLAWBACK_DUE, FLOW_OF, PENDING, POINTS, REDEEMED, STOCK_SIGN
+from .binary import instant, line_row, operation_row, salted
 from .chain import HASH_MODULUS, SALT_BYTES, block_hash, leaf, merkle_root, moved
 from .commands import Command, PostMoney, Refused
 from .fence import Calendar
@@ -22,7 +23,7 @@ from .outcomes import Balance, Outcome, SliceTaken
 Row = tuple[Any, ...]
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_NOTHING: Final = b""
+_POINTS: Final = POINTS.encode()
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -52,8 +53,8 @@ class Block:
         self._pass_fences()
         span = calendar.span(self.period)
         self._period_start = self.at if span is None else span.starts_at
-        self.operations: list[Row] = []
-        self.lines: list[Row] = []
+        self.operations: list[bytes] = []
+        self.lines: list[bytes] = []
         self.leaves: list[bytes] = []
         self.flows: dict[Row, list[int]] = {}
         self.stock: dict[Row, int] = {}
@@ -87,48 +88,53 @@ class Block:
         origin = self.period
         if occurred_at < self._period_start:
             origin = min(self.calendar.period_at(occurred_at), self.period)
-        lines: Sequence[Row] = ()
+        lines = b""
         if journal is not None:
             lines = self._write_lines(id_, member, journal.lines, origin)
         elif isinstance(command, PostMoney):
             lines = self._write_money(id_, command)
-        row = (
-            self.head.bucket,
-            id_,
-            self.at,
-            self.height,
-            kind,
-            member,
-            *_of_command(command),
-            self.period,
-            origin,
-            occurred_at,
-            *_key_of(command),
-            None if refused is None else refused.code,
-            _reference(command, journal),
-            0 if journal is None else journal.points,
-            *_receipt_of(command),
-            _encode(outcome),
+        receipt = getattr(command, "receipt", None)
+        items = getattr(command, "items", ())
+        row = operation_row(
+            bucket=self.head.bucket,
+            id_=id_,
+            recorded_at=self.at,
+            height=self.height,
+            member=member,
+            partner=command.partner if command else 0,
+            outlet=command.outlet if command else 0,
+            terms=command.terms if command else 0,
+            period=self.period,
+            origin_period=origin,
+            occurred_at=occurred_at,
+            points=journal.points if journal else 0,
+            reference=journal.hold if journal else getattr(command, "hold", 0),
+            kind=kind,
+            principal=command.principal if command else "",
+            key=command.key if command else "",
+            terminal=receipt.terminal if receipt else "",
+            receipt=receipt.number if receipt else "",
+            refusal=refused.code if refused else "",
+            digest=command.digest if command else b"",
+            items=_encode(items) if items else b"",
+            detail=command.detail if command else b"",
+            outcome=_encode(outcome),
         )
         salt = os.urandom(SALT_BYTES)
         self.leaves.append(leaf(salt, row, lines))
-        self.operations.append((*row, salt))
+        self.operations.append(salted(row, salt))
         return outcome
 
-    def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> list[Row]:
+    def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> bytes:
+        """Pack the lines of a journal, and add them to their flows and stock."""
         rows = []
-        bucket, at, period = self.head.bucket, self.at, self.period
+        bucket, at, period = self.head.bucket, instant(self.at), self.period
         for ordinal, line in enumerate(lines):
             debit, credit, points = line.debit, line.credit, line.points
-            issuer, obligor, redeemer, tariff, terms = (
-                line.issuer,
-                line.obligor,
-                line.redeemer,
-                line.tariff,
-                line.terms,
-            )
+            issuer, obligor, redeemer = line.issuer, line.obligor, line.redeemer
+            tariff, terms = line.tariff, line.terms
             rows.append(
-                (
+                line_row(
                     bucket,
                     id_,
                     ordinal,
@@ -138,7 +144,7 @@ class Block:
                     credit,
                     _owner(credit, member, line),
                     points,
-                    POINTS,
+                    _POINTS,
                     period,
                     issuer,
                     obligor,
@@ -168,21 +174,22 @@ class Block:
             if sign is not None:
                 self._move_stock(line, sign * points, line.expires_at)
         self.lines += rows
-        return rows
+        return b"".join(rows)
 
-    def _write_money(self, id_: int, command: PostMoney) -> list[Row]:
+    def _write_money(self, id_: int, command: PostMoney) -> bytes:
+        at, unit = instant(self.at), command.currency.encode()
         rows = [
-            (
+            line_row(
                 self.head.bucket,
                 id_,
                 ordinal,
-                self.at,
+                at,
                 line.debit,
                 line.debit_owner,
                 line.credit,
                 line.credit_owner,
                 line.micro,
-                command.currency,
+                unit,
                 self.period,
                 line.issuer,
                 line.obligor,
@@ -190,12 +197,12 @@ class Block:
                 line.tariff,
                 line.terms,
                 line.origin_period,
-                None,
+                0,
             )
             for ordinal, line in enumerate(command.lines)
         ]
         self.lines += rows
-        return rows
+        return b"".join(rows)
 
     def _move_stock(self, line: Line, points: int, expires_at: datetime) -> None:
         zone = self.calendar.zone
@@ -272,34 +279,6 @@ def _owner(kind: int, member: int, line: Line) -> int:
     if PENDING <= kind <= CLAWBACK_DUE:
         return member
     return line.redeemer if kind == REDEEMED else line.obligor
-
-
-def _of_command(command: Command | None) -> Row:
-    return (0, 0, 0) if command is None else (command.partner, command.outlet, command.terms)
-
-
-def _key_of(command: Command | None) -> Row:
-    return ("", "", _NOTHING) if command is None else (command.principal, command.key, command.digest)
-
-
-def _reference(command: Command | None, journal: Journal | None) -> int | None:
-    if journal is not None and journal.hold:
-        return journal.hold
-    return getattr(command, "hold", None)
-
-
-def _receipt_of(command: Command | None) -> Row:
-    """Terminal, receipt number, items and detail."""
-    if command is None:
-        return ("", "", _NOTHING, _NOTHING)
-    receipt = getattr(command, "receipt", None)
-    items = getattr(command, "items", ())
-    return (
-        "" if receipt is None else receipt.terminal,
-        "" if receipt is None else receipt.number,
-        _encode(items) if items else _NOTHING,
-        command.detail,
-    )
 
 
 @lru_cache(maxsize=4096)

@@ -1,19 +1,19 @@
 """The hash chain: a leaf per operation, a Merkle root per block, each block linked to the last.
 
-A leaf is SHA-256 over 16 random bytes and the MessagePack of the operation's row and of its
-lines' rows, every column in table order: what is stored is what is hashed. The salt lets a
-leaf be published without giving its content away. Tree hashing is that of RFC 6962.
+A leaf is SHA-256 over 16 random bytes and the rows of an operation and its lines, packed as
+`ledger.binary` packs them for PostgreSQL: what is stored is what is hashed. The salt lets a leaf
+be published without giving its content away. Tree hashing is that of RFC 6962.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b, sha256
-from typing import Any, Final
+from typing import Final
 
-import msgspec
+from .binary import instant
 
 GENESIS: Final = bytes(32)
 """What the first block of a bucket names as its previous."""
@@ -24,15 +24,11 @@ HASH_MODULUS: Final = 1 << 128
 _TAG: Final = b"kopilka block 1\0"
 _HEAD: Final = struct.Struct(">HQIqI")
 _MOVED: Final = struct.Struct(">QHQ")
-_encode: Final = msgspec.msgpack.Encoder().encode
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-Row = tuple[Any, ...]
 
 
-def leaf(salt: bytes, operation: Row, lines: Sequence[Row]) -> bytes:
-    """The hash of one operation (its row without the salt) with all its lines."""
-    return sha256(b"\0" + salt + _encode((operation, lines))).digest()
+def leaf(salt: bytes, operation: bytes, lines: bytes) -> bytes:
+    """The hash of one operation's packed row, without the salt, and of all its lines' rows."""
+    return sha256(b"\0" + salt + operation + lines).digest()
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
@@ -53,14 +49,8 @@ def block_hash(
     *, bucket: int, height: int, period: int, recorded_at: datetime, count: int, previous: bytes, root: bytes
 ) -> bytes:
     """The hash that the next block of the bucket links to."""
-    head = _HEAD.pack(bucket, height, period, microseconds(recorded_at), count)
+    head = _HEAD.pack(bucket, height, period, instant(recorded_at), count)
     return sha256(_TAG + head + previous + root).digest()
-
-
-def microseconds(at: datetime) -> int:
-    """Microseconds since 1970, exact."""
-    delta = at - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def moved(operation: int, ordinal: int, points: int) -> int:

@@ -20,13 +20,13 @@ class Lot(msgspec.Struct, gc=False):
     obligor: int
     tariff: int
     earned_at: datetime
-    available_at: datetime | None
     expires_at: datetime
-    armed_at: datetime | None
-    parent: int | None
     earned: int
     pending: int = 0
     available: int = 0
+    available_at: datetime | None = None
+    armed_at: datetime | None = None
+    parent: int | None = None
 
     def due_at(self) -> datetime | None:
         """When this lot next changes by itself: its release, or its expiry; None if never."""

@@ -19,7 +19,10 @@ _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One stored operation. `outcome` is the first answer, as a repeat would get it."""
+    """One stored operation. `outcome` is the first answer, as a repeat would get it.
+
+    `refusal` is a code, empty when it was accepted; `reference` the hold it used, 0 for none.
+    """
 
     id: int
     kind: str
@@ -33,8 +36,8 @@ class Recorded:
     recorded_at: datetime
     principal: str
     key: str
-    refusal: str | None
-    reference: int | None
+    refusal: str
+    reference: int
     points: int
     terminal: str
     receipt: str

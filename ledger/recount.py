@@ -12,7 +12,8 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.accounts import FLOW_OF
-from ledger.chain import GENESIS, HASH_MODULUS, Row, block_hash, leaf, merkle_root, moved
+from ledger.binary import instant, line_row, operation_row
+from ledger.chain import GENESIS, HASH_MODULUS, block_hash, leaf, merkle_root, moved
 from ledger.kernel.ids import sequence_of
 from ledger.tables import blocks, flows, heads, lines, operations
 
@@ -55,8 +56,8 @@ async def _check(
     last = rows[-1].first + rows[-1].count - 1
     found = await _rows(connection, operations, bucket, operations.c.id, first, last)
     line_rows = await _rows(connection, lines, bucket, lines.c.operation, first, last)
-    lines_of = {id_: [tuple(row) for row in group] for id_, group in groupby(line_rows, itemgetter(1))}
-    salted = {row.id: (bytes(row.salt), tuple(row)[:-1]) for row in found}
+    lines_of = {id_: b"".join(map(_packed_line, group)) for id_, group in groupby(line_rows, itemgetter(1))}
+    salted = {row.id: (bytes(row.salt), _packed_operation(row)) for row in found}
     for id_ in lines_of.keys() - salted.keys():
         yield Flaw(bucket, f"lines of operation {id_} have no operation")
     for block in rows:
@@ -75,7 +76,7 @@ async def _check(
         if missing:
             yield Flaw(bucket, f"operation {missing[0]} of block {height} is missing")
             continue
-        root = merkle_root([leaf(*_leaf_of(salted[id_], lines_of.get(id_, []))) for id_ in ids])
+        root = merkle_root([leaf(*salted[id_], lines_of.get(id_, b"")) for id_ in ids])
         if root != bytes(block.root):
             yield Flaw(
                 bucket, f"of block {height} an operation or line is not what was written: {_span(ids)}"
@@ -110,7 +111,7 @@ async def flow_flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
         lines.c.ordinal,
         lines.c.amount,
     ]
-    sums: dict[Row, int] = {}
+    sums: dict[tuple[Any, ...], int] = {}
     async with connection.stream(select(*columns).where(lines.c.unit == "PTS")) as stream:
         async for row in stream:
             name = FLOW_OF.get((row.debit, row.credit))
@@ -126,9 +127,16 @@ async def flow_flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
         yield Flaw(cell[0], f"lines of {cell} are in no flow")
 
 
-def _leaf_of(salted: tuple[bytes, Row], line_rows: list[Row]) -> tuple[bytes, Row, list[Row]]:
-    salt, row = salted
-    return salt, row, line_rows
+def _packed_operation(row: Any) -> bytes:
+    values = row._asdict()
+    del values["salt"]
+    return operation_row(id_=values.pop("id"), **values)
+
+
+def _packed_line(row: Any) -> bytes:
+    values = list(row)
+    values[3], values[9] = instant(row.recorded_at), row.unit.encode()
+    return line_row(*values)
 
 
 def _last_sequence(block: Any) -> int:

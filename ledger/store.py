@@ -14,6 +14,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from .binary import copy_of, lot_row
 from .block import Block, Head
 from .holds import Hold, Slice
 from .lots import Lot
@@ -64,8 +65,8 @@ _SLICES: Final = """
     JOIN slices s ON s.bucket = asked.bucket AND s.hold = asked.hold
     ORDER BY s.hold, s.ordinal
 """
-_LOT_COLUMNS: Final = """l.member, l.id, l.issuer, l.obligor, l.tariff, l.earned_at, l.available_at,
-           l.expires_at, l.armed_at, l.parent, l.earned, l.pending, l.available"""
+_LOT_COLUMNS: Final = """l.member, l.id, l.issuer, l.obligor, l.tariff, l.earned_at, l.expires_at,
+           l.earned, l.pending, l.available, l.available_at, l.armed_at, l.parent"""
 _LOTS: Final = f"""
     SELECT {_LOT_COLUMNS}
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
@@ -235,12 +236,12 @@ async def whole(
     return lots_of, holds_of, slices_of
 
 
-async def write_history(connection: Connection, written: Sequence[Block], key_rows: Sequence[Row]) -> None:
+async def write_history(connection: Connection, written: Sequence[Block], key_rows: Sequence[bytes]) -> None:
     """Append operations, lines, blocks and keys."""
-    await _copy(connection, operations, [row for block in written for row in block.operations])
-    await _copy(connection, lines, [row for block in written for row in block.lines])
+    await _copy_packed(connection, operations, [row for block in written for row in block.operations])
+    await _copy_packed(connection, lines, [row for block in written for row in block.lines])
+    await _copy_packed(connection, keys, key_rows)
     await _copy(connection, blocks, [block.row for block in written])
-    await _copy(connection, keys, key_rows)
 
 
 async def write_state(
@@ -257,7 +258,7 @@ async def write_state(
         for period in block.moved_fences:
             await connection.execute(_FENCE_STOCK, period, block.head.bucket)
     await _copy(connection, wallets, [(*_wallet_row(w), w.is_frozen) for w in changed if w.is_new])
-    await _copy(connection, lots, [_lot_row(member, lot) for member, lot in new_lots])
+    await _copy_packed(connection, lots, [lot_row(member, lot) for member, lot in new_lots])
     if new_holds:
         await _copy(connection, holds, [_hold_row(hold) for hold in new_holds])
         await _copy(
@@ -313,25 +314,6 @@ def _wallet_row(wallet: Wallet) -> Row:
     )
 
 
-def _lot_row(member: int, lot: Lot) -> Row:
-    return (
-        lot.id >> 56,
-        member,
-        lot.id,
-        lot.issuer,
-        lot.obligor,
-        lot.tariff,
-        lot.earned_at,
-        lot.available_at,
-        lot.expires_at,
-        lot.armed_at,
-        lot.parent,
-        lot.earned,
-        lot.pending,
-        lot.available,
-    )
-
-
 def _hold_row(hold: Hold) -> Row:
     return (
         hold.id >> 56,
@@ -362,6 +344,16 @@ def _slice_row(hold: Hold, part: Slice) -> Row:
         part.captured,
         part.released,
     )
+
+
+async def _copy_packed(connection: Connection, table: Any, rows: Sequence[bytes]) -> None:
+    """Write rows that `ledger.binary` has packed."""
+    if rows:
+        # A memoryview, since asyncpg would take bytes for the name of a file; its stubs know no buffers.
+        source: Any = memoryview(copy_of(rows))
+        await connection.copy_to_table(
+            table.name, source=source, columns=table.columns.keys(), format="binary"
+        )
 
 
 async def _copy(connection: Connection, table: Any, rows: Sequence[Row]) -> None:

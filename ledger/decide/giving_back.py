@@ -68,9 +68,8 @@ def _child(parent: Lot, id_: int, expires_at: datetime, points: int) -> Lot:
         parent.obligor,
         parent.tariff,
         parent.earned_at,
-        None,
         expires_at,
-        parent.armed_at,
-        parent.id,
         points,
+        armed_at=parent.armed_at,
+        parent=parent.id,
     )

@@ -39,24 +39,24 @@ TABLES = (
     CREATE TABLE operations (
         bucket SMALLINT NOT NULL,
         id BIGINT NOT NULL,
-            recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
         height BIGINT NOT NULL,
-        kind TEXT NOT NULL,
         member BIGINT NOT NULL,
         partner INTEGER NOT NULL,
         outlet INTEGER NOT NULL,
         terms INTEGER NOT NULL,
         period INTEGER NOT NULL,
-            origin_period INTEGER NOT NULL,
-            occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        origin_period INTEGER NOT NULL,
+        occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        points BIGINT NOT NULL,
+        reference BIGINT NOT NULL,
+        kind TEXT NOT NULL,
         principal TEXT NOT NULL,
         key TEXT NOT NULL,
-        digest BYTEA NOT NULL,
-        refusal TEXT,
-        reference BIGINT,
-        points BIGINT NOT NULL,
         terminal TEXT NOT NULL,
         receipt TEXT NOT NULL,
+        refusal TEXT NOT NULL,
+        digest BYTEA NOT NULL,
         items BYTEA NOT NULL,
         detail BYTEA NOT NULL,
         outcome BYTEA NOT NULL,
@@ -87,7 +87,7 @@ TABLES = (
         tariff INTEGER NOT NULL,
         terms INTEGER NOT NULL,
             origin_period INTEGER NOT NULL,
-        lot BIGINT,
+        lot BIGINT NOT NULL,
         CONSTRAINT pk_lines PRIMARY KEY (bucket, operation, ordinal, recorded_at),
         CONSTRAINT ck_lines_positive CHECK (amount > 0)
     )
@@ -128,7 +128,8 @@ TABLES = (
             next_due_at TIMESTAMP WITH TIME ZONE,
         frozen BOOLEAN DEFAULT false NOT NULL,
         CONSTRAINT pk_wallets PRIMARY KEY (bucket, member),
-        CONSTRAINT ck_wallets_floor CHECK (pending >= 0 AND available >= 0 AND held >= 0 AND clawback_due >= 0)
+        CONSTRAINT ck_wallets_floor
+            CHECK (pending >= 0 AND available >= 0 AND held >= 0 AND clawback_due >= 0)
     )
      WITH (fillfactor = 70)
     """,
@@ -143,14 +144,14 @@ TABLES = (
         issuer INTEGER NOT NULL,
         obligor INTEGER NOT NULL,
         tariff INTEGER NOT NULL,
-            earned_at TIMESTAMP WITH TIME ZONE NOT NULL,
-            available_at TIMESTAMP WITH TIME ZONE,
-            expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
-            armed_at TIMESTAMP WITH TIME ZONE,
-        parent BIGINT,
+        earned_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
         earned BIGINT NOT NULL,
         pending BIGINT NOT NULL,
         available BIGINT NOT NULL,
+        available_at TIMESTAMP WITH TIME ZONE,
+        armed_at TIMESTAMP WITH TIME ZONE,
+        parent BIGINT,
         CONSTRAINT pk_lots PRIMARY KEY (bucket, member, id),
         CONSTRAINT ck_lots_floor CHECK (pending >= 0 AND available >= 0)
     )
@@ -190,7 +191,8 @@ TABLES = (
         captured BIGINT NOT NULL,
         released BIGINT NOT NULL,
         CONSTRAINT pk_slices PRIMARY KEY (bucket, hold, ordinal),
-        CONSTRAINT ck_slices_within CHECK (captured >= 0 AND released >= 0 AND captured + released <= points)
+        CONSTRAINT ck_slices_within
+            CHECK (captured >= 0 AND released >= 0 AND captured + released <= points)
     )
      WITH (fillfactor = 85)
     """,
@@ -208,7 +210,8 @@ TABLES = (
         points BIGINT NOT NULL,
         count BIGINT NOT NULL,
         hash NUMERIC(39, 0) NOT NULL,
-        CONSTRAINT pk_flows PRIMARY KEY (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period)
+        CONSTRAINT pk_flows
+            PRIMARY KEY (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period)
     )
      WITH (fillfactor = 50)
     """,
@@ -236,7 +239,8 @@ TABLES = (
             issue_month INTEGER NOT NULL,
             expiry_month INTEGER NOT NULL,
         points BIGINT NOT NULL,
-        CONSTRAINT pk_stock_at_fence PRIMARY KEY (period, bucket, issuer, obligor, tariff, issue_month, expiry_month)
+        CONSTRAINT pk_stock_at_fence
+            PRIMARY KEY (period, bucket, issuer, obligor, tariff, issue_month, expiry_month)
     )
     """,
 )

@@ -1,0 +1,235 @@
+"""Rows as PostgreSQL's binary COPY writes them, which is also the fixed encoding that is hashed.
+
+Each value is its length (four bytes, big-endian; −1 for null) and its bytes. Fixed columns come
+first in the tables of history, so that a row is one `pack` and what varies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from struct import Struct
+from typing import Any, Final
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_TICK: Final = timedelta(microseconds=1)
+
+_NULL: Final = b"\xff\xff\xff\xff"
+_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER: Final = b"\xff\xff"
+
+_OPERATION: Final = Struct(">h ih iq iq iq iq ii ii ii ii ii iq iq")
+_OPERATION_COLUMNS: Final = 24
+_LINE: Final = Struct(">h ih iq ih iq ih iq ih iq iq i3s ii ii ii ii ii ii ii iq")
+_KEY: Final = Struct(">h ih i16s iq iq")
+_LOT: Final = Struct(">h ih iq iq ii ii ii iq iq iq iq iq")
+_LENGTH: Final = Struct(">i").pack
+_INSTANT: Final = Struct(">iq").pack
+
+
+@lru_cache(maxsize=65_536)
+def instant(at: datetime) -> int:
+    """Microseconds since 2000, as PostgreSQL counts them."""
+    return (at - _EPOCH) // _TICK
+
+
+def operation_row(
+    *,
+    bucket: int,
+    id_: int,
+    recorded_at: datetime,
+    height: int,
+    member: int,
+    partner: int,
+    outlet: int,
+    terms: int,
+    period: int,
+    origin_period: int,
+    occurred_at: datetime,
+    points: int,
+    reference: int,
+    kind: str,
+    principal: str,
+    key: str,
+    terminal: str,
+    receipt: str,
+    refusal: str,
+    digest: bytes,
+    items: bytes,
+    detail: bytes,
+    outcome: bytes,
+) -> bytes:
+    """A row of `operations` without its last column, the salt."""
+    fixed = _OPERATION.pack(
+        _OPERATION_COLUMNS,
+        2,
+        bucket,
+        8,
+        id_,
+        8,
+        instant(recorded_at),
+        8,
+        height,
+        8,
+        member,
+        4,
+        partner,
+        4,
+        outlet,
+        4,
+        terms,
+        4,
+        period,
+        4,
+        origin_period,
+        8,
+        instant(occurred_at),
+        8,
+        points,
+    )
+    key_bytes, receipt_bytes = key.encode(), receipt.encode()
+    return b"".join(
+        (
+            fixed,
+            _INSTANT(8, reference),
+            _word(kind),
+            _word(principal),
+            _LENGTH(len(key_bytes)),
+            key_bytes,
+            _word(terminal),
+            _LENGTH(len(receipt_bytes)),
+            receipt_bytes,
+            _word(refusal),
+            _LENGTH(len(digest)),
+            digest,
+            _LENGTH(len(items)),
+            items,
+            _LENGTH(len(detail)),
+            detail,
+            _LENGTH(len(outcome)),
+            outcome,
+        )
+    )
+
+
+def salted(operation: bytes, salt: bytes) -> bytes:
+    """The whole row of `operations`."""
+    return operation + _LENGTH(len(salt)) + salt
+
+
+def line_row(
+    bucket: int,
+    operation: int,
+    ordinal: int,
+    recorded_at: int,
+    debit: int,
+    debit_owner: int,
+    credit: int,
+    credit_owner: int,
+    amount: int,
+    unit: bytes,
+    period: int,
+    issuer: int,
+    obligor: int,
+    redeemer: int,
+    tariff: int,
+    terms: int,
+    origin_period: int,
+    lot: int,
+) -> bytes:
+    """A row of `lines`, its columns in table order; `recorded_at` as `instant` gives it."""
+    return _LINE.pack(
+        18,
+        2,
+        bucket,
+        8,
+        operation,
+        2,
+        ordinal,
+        8,
+        recorded_at,
+        2,
+        debit,
+        8,
+        debit_owner,
+        2,
+        credit,
+        8,
+        credit_owner,
+        8,
+        amount,
+        3,
+        unit,
+        4,
+        period,
+        4,
+        issuer,
+        4,
+        obligor,
+        4,
+        redeemer,
+        4,
+        tariff,
+        4,
+        terms,
+        4,
+        origin_period,
+        8,
+        lot,
+    )
+
+
+def key_row(bucket: int, key: bytes, operation: int, recorded_at: datetime) -> bytes:
+    """A row of `keys`."""
+    return _KEY.pack(4, 2, bucket, 16, key, 8, operation, 8, instant(recorded_at))
+
+
+def lot_row(member: int, lot: Any) -> bytes:
+    """A row of `lots`, for a `Lot` of `member`."""
+    fixed = _LOT.pack(
+        14,
+        2,
+        lot.id >> 56,
+        8,
+        member,
+        8,
+        lot.id,
+        4,
+        lot.issuer,
+        4,
+        lot.obligor,
+        4,
+        lot.tariff,
+        8,
+        instant(lot.earned_at),
+        8,
+        instant(lot.expires_at),
+        8,
+        lot.earned,
+        8,
+        lot.pending,
+        8,
+        lot.available,
+    )
+    available_at, armed_at, parent = lot.available_at, lot.armed_at, lot.parent
+    return b"".join(
+        (
+            fixed,
+            _NULL if available_at is None else _INSTANT(8, instant(available_at)),
+            _NULL if armed_at is None else _INSTANT(8, instant(armed_at)),
+            _NULL if parent is None else _INSTANT(8, parent),
+        )
+    )
+
+
+def copy_of(rows: Iterable[bytes]) -> bytes:
+    """What binary COPY reads: `rows` between its header and its trailer."""
+    return b"".join((_HEADER, *rows, _TRAILER))
+
+
+@lru_cache(maxsize=4_096)
+def _word(text: str) -> bytes:
+    """A text that comes again and again: kinds, principals, terminals, codes."""
+    encoded = text.encode()
+    return _LENGTH(len(encoded)) + encoded
