@@ -20,10 +20,10 @@ _METRICS_PATH: Final = "/metrics"
 def create_app(services: Services) -> ASGIApp:
     """The application that answers with `services`, which the caller opens and closes."""
     routes: list[BaseRoute] = [
-        *graphql.routes(services),
+        *graphql.static_files(services.settings),
         *oauth.routes(services.authorization),
         *health.routes(services.database),
         Route(_METRICS_PATH, metrics),
     ]
     paths = frozenset(route.path for route in routes if isinstance(route, Route))
-    return Observed(Starlette(routes=routes), paths)
+    return Observed(graphql.InFront(services, Starlette(routes=routes)), paths | {graphql.PATH})

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Final
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, WrappedLogger
 
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
@@ -27,7 +28,7 @@ def configure(*, level: int = logging.INFO) -> None:
         _add_request_id,
         _hide_secrets,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -37,8 +38,8 @@ class InvalidDocument(Exception):
 class Operation:
     """One operation of a document, ready to run.
 
-    `demands` are the scopes: one of each tuple. `price` is None when it depends on the
-    variables. `plan` is None when graphql-core runs it.
+    `demands` are the scopes: one of each tuple. `price` is None when it depends on how many
+    items its variables ask for. `plan` is None when graphql-core runs it.
     """
 
     document: DocumentNode
@@ -48,6 +49,15 @@ class Operation:
     demands: tuple[tuple[str, ...], ...]
     price: int | None
     plan: Plan | None
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether it may cost less than was asked for."""
+        return self.price is None
+
+    def cost(self, variables: Callable[[], Mapping[str, Any]]) -> int:
+        """What running it is expected to cost; the variables are read only if they matter."""
+        return price_of(self.roots, variables()) if self.price is None else self.price
 
 
 class Documents:
@@ -63,6 +73,7 @@ class Documents:
             specified_rules if allow_introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
         )
         self._known: OrderedDict[str, Mapping[str | None, Operation]] = OrderedDict()
+        self._characters = 0
 
     def operation(self, source: str, name: str | None) -> Operation:
         """The operation `name` of the document, its only one when `name` is None.
@@ -71,16 +82,21 @@ class Documents:
         """
         operations = self._known.get(source)
         if operations is None:
-            operations = self._read(source)
-            self._known[source] = operations
-            if len(self._known) > self._limits.documents:
-                self._known.popitem(last=False)
+            operations = self._known[source] = self._read(source)
+            self._forget(len(source))
         else:
             self._known.move_to_end(source)
         operation = operations.get(name)
         if operation is None:
             raise InvalidDocument([GraphQLError(_why_missing(name))])
         return operation
+
+    def _forget(self, added: int) -> None:
+        """Make room: what is kept is measured by its source, of which the rest is a multiple."""
+        self._characters += added
+        while self._characters > self._limits.remembered_characters and len(self._known) > 1:
+            forgotten, _ = self._known.popitem(last=False)
+            self._characters -= len(forgotten)
 
     def _read(self, source: str) -> Mapping[str | None, Operation]:
         if len(source) > self._limits.source_characters:

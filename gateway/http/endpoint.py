@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import msgspec
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode
-from graphql.execution.values import get_variable_values
+from graphql import ExecutionResult, GraphQLError
 
 from gateway.caller import Caller, Forbidden, Unauthenticated
 from ledger.kernel.refusals import Throttled
@@ -39,7 +38,7 @@ from .requests import (
     request_of_query,
     variables_of,
 )
-from .shape import price_of, spent_on
+from .shape import spent_on
 
 Verify = Callable[[str], Caller]
 """The caller behind an Authorization header. Raises `Unauthenticated` for a bad token."""
@@ -167,49 +166,40 @@ class GraphQLEndpoint:
     async def _execute(
         self, operation: Operation, request: GraphQLRequest, caller: Caller | None, meter: Meter
     ) -> bytes:
-        variables: dict[str, Any] | None = None
-        if operation.price is None:
-            variables = variables_of(request)
-            meter.charge(price_of(operation.roots, variables))
-        else:
-            meter.charge(operation.price)
+        """The body of an executed operation. Raises `InvalidVariables` and `Throttled` before it runs."""
+        meter.charge(operation.cost(lambda: variables_of(request)))
         context = self._make_context(caller, meter)
         resolved: dict[str, Any] = {}
-        if operation.plan is not None:
-            is_read, values = _decoded(operation.plan.variables, request)
-            data = await operation.plan.run(context, values, resolved) if is_read else None
-            if data is not None:
-                if operation.price is None:
-                    meter.settle(spent_on(operation.roots, data))
-                return _body(meter, data=data)
-        if variables is None:
-            variables = variables_of(request)
-        if not resolved:
-            self._check_variables(operation, variables)
+        data = await _run_plan(operation, request, context, resolved)
+        errors: list[dict[str, Any]] = []
+        if data is None:
+            result = await self._resume(operation, request, context, resolved)
+            data, errors = (
+                result.data,
+                [faults.told(e, default_code=faults.FAULT) for e in result.errors or ()],
+            )
+        if operation.is_paged:
+            meter.settle(spent_on(operation.roots, data))
+        return _body(meter, data=data, errors=errors)
+
+    async def _resume(
+        self, operation: Operation, request: GraphQLRequest, context: object, resolved: dict[str, Any]
+    ) -> ExecutionResult:
+        """What graphql-core makes of it; an error without a path is one of the variables."""
         result = resume(
             self._schema,
             operation.document,
             context=context,
-            variables=variables,
+            variables=variables_of(request),
             operation_name=operation.name,
             resolved=resolved,
         )
         if isawaitable(result):
             result = await result
         assert isinstance(result, ExecutionResult)
-        if operation.price is None:
-            meter.settle(spent_on(operation.roots, result.data))
-        errors = [faults.told(error, default_code=faults.FAULT) for error in result.errors or ()]
-        return _body(meter, data=result.data, errors=errors)
-
-    def _check_variables(self, operation: Operation, variables: dict[str, Any]) -> None:
-        """Raise what graphql-core says against the variables, as an error of the request."""
-        definition = _definition(operation)
-        coerced = get_variable_values(
-            self._schema, definition.variable_definitions or (), variables, max_errors=20
-        )
-        if isinstance(coerced, list):
-            raise InvalidVariables(coerced)
+        if result.errors and result.errors[0].path is None:
+            raise InvalidVariables(result.errors)
+        return result
 
 
 class InvalidVariables(Exception):
@@ -231,20 +221,19 @@ def _check_scopes(operation: Operation, caller: Caller | None) -> None:
             raise Forbidden(" or ".join(scopes))
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any] | None, request: GraphQLRequest) -> tuple[bool, object]:
-    if decoder is None:
-        return True, None
-    try:
-        return True, decoder.decode(request.variables)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False, None
-
-
-def _definition(operation: Operation) -> OperationDefinitionNode:
-    definitions = [
-        node for node in operation.document.definitions if isinstance(node, OperationDefinitionNode)
-    ]
-    return next(node for node in definitions if (node.name.value if node.name else None) == operation.name)
+async def _run_plan(
+    operation: Operation, request: GraphQLRequest, context: object, resolved: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The data by the compiled way, None when there is no such way, or it gave up."""
+    if operation.plan is None:
+        return None
+    values: object = None
+    if operation.plan.variables is not None:
+        try:
+            values = operation.plan.variables.decode(request.variables)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None  # graphql-core reads them more kindly, or says what is wrong
+    return await operation.plan.run(context, values, resolved)
 
 
 def _headers_of(scope: Scope) -> dict[bytes, str]:

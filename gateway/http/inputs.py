@@ -21,7 +21,6 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     OperationDefinitionNode,
-    is_input_object_type,
     is_list_type,
     is_non_null_type,
     type_from_ast,
@@ -188,8 +187,3 @@ def unwrapped(type_: Any) -> Any:
     while is_non_null_type(type_) or is_list_type(type_):
         type_ = type_.of_type
     return type_
-
-
-def is_input_object(type_: Any) -> bool:
-    """Whether a value of this type is an object with fields."""
-    return is_input_object_type(unwrapped(type_))

@@ -11,8 +11,9 @@ class Limits:
 
     `body_bytes` holds 500 receipts of a dozen lines, the longest batch that is allowed.
     `fields` counts a document's fields with fragments spread out, so that fragments cannot
-    multiply. The budget is a bucket of `budget` points of cost per client that fills by
-    `restore_per_second`; a mutation costs 10 and an item of a batch 1.
+    multiply. `remembered_characters` is how much source the document cache holds. The budget
+    is a bucket of `budget` points of cost per client that fills by `restore_per_second`; a
+    mutation costs 10 and an item of a batch 1.
     """
 
     body_bytes: int = 4 * 1024 * 1024
@@ -21,6 +22,6 @@ class Limits:
     depth: int = 16
     aliases: int = 30
     fields: int = 2_000
-    documents: int = 2_000
+    remembered_characters: int = 500_000
     budget: int = 1_000_000
     restore_per_second: int = 100_000

@@ -245,13 +245,13 @@ def spent_on(roots: tuple[Shape, ...], data: Mapping[str, Any] | None) -> int:
 
 def _spent(shape: Shape, value: Any) -> int:
     if isinstance(value, list):
-        return sum(_spent(shape, item) for item in value) if not is_leaf_list(shape) else 0
+        return sum(_spent(shape, item) for item in value) if not _is_leaf_list(shape) else 0
     if not isinstance(value, Mapping):
         return shape.price
     return shape.price + sum(_spent(child, value.get(child.key)) for child in shape.children)
 
 
-def is_leaf_list(shape: Shape) -> bool:
+def _is_leaf_list(shape: Shape) -> bool:
     """Whether the field is a list of scalars, whose items cost nothing."""
     type_ = (
         shape.definition.type.of_type if is_non_null_type(shape.definition.type) else shape.definition.type

@@ -129,8 +129,16 @@ async def test_points_are_more_than_zero(coalition: Coalition) -> None:
 
 
 async def test_a_member_is_named_in_exactly_one_way(coalition: Coalition) -> None:
-    two: dict[str, object] = {"qr": "x", "card": "y"}
-    for member in ({}, {"qr": None}, two, {"name": "Anna"}, "x", None, {"handle": []}):
+    ways: list[object] = [
+        {},
+        {"qr": None},
+        {"qr": "x", "card": "y"},
+        {"name": "A"},
+        "x",
+        None,
+        {"handle": []},
+    ]
+    for member in ways:
         answer = await coalition.ask(EARN, {"input": an_earn(coalition, member=member)})
 
         assert answer.code == "INVALID_INPUT", member

@@ -217,3 +217,19 @@ async def test_an_operation_is_chosen_by_name() -> None:
     assert (await ask(endpoint, both, operation="B")).data == {"other": "hello, world"}
     assert (await ask(endpoint, both)).code == "INVALID_DOCUMENT"
     assert (await ask(endpoint, both, operation="C")).code == "INVALID_DOCUMENT"
+
+
+async def test_documents_are_forgotten_when_too_many_are_remembered() -> None:
+    endpoint = an_endpoint(Limits(remembered_characters=40))
+    for name in ("A", "B", "C", "A"):
+        answer = await ask(endpoint, f"query {name} {{ hello }}")
+
+        assert answer.data == {"hello": "hello, world"}
+
+
+async def test_text_that_is_no_unicode_is_no_request() -> None:
+    query = rb'{"query":"query($n: String!) { hello(name: $n) }","variables":{"n":"\ud800"}}'
+
+    answer = await send(an_endpoint(), query, headers=POST)
+
+    assert (answer.status, answer.code) == (400, "BAD_REQUEST")

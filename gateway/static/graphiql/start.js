@@ -1,13 +1,22 @@
 // Opens GraphiQL on this server's own endpoint; the Headers tab carries the access token.
-const fetcher = GraphiQL.createFetcher({ url: location.origin + location.pathname });
-const defaultQuery = `# Get a token from /oauth/token and put it into the tab "Headers" below:
-#   {"Authorization": "Bearer <access token>"}
-# Then run this with Ctrl-Enter.
+const fetcher = GraphiQL.createFetcher({
+  url: location.origin + location.pathname,
+  fetch: (url, request) => {
+    const headers = new Headers(request.headers);
+    if (/^Bearer\s*$/.test(headers.get("authorization") ?? "")) {
+      headers.delete("authorization"); // No token yet: the schema can be read without one.
+    }
+    return fetch(url, { ...request, headers });
+  },
+});
+const defaultQuery = `# Put an access token from /oauth/token
+# into the tab "Headers" below, then press Ctrl-Enter.
 
 {
   partner {
     name
-    position { pointsOutstanding }
+    agreement { startsAt terms { earnRate burnCap } }
+    position { period issued pending redeemed }
   }
 }
 `;
