@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The bounds of a request and the budget of a client; each one is a setting.
+    """The bounds of a request and the budget of a client.
 
     `body_bytes` holds 500 receipts of a dozen lines, the longest batch that is allowed.
     `fields` counts a document's fields with fragments spread out, so that fragments cannot
