@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    case,
     column,
     func,
     insert,
@@ -50,7 +51,7 @@ class KnownCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """An enrolment's number, and the card of the member who was there already."""
+    """The card of the member who was there already, or else the number of a new one."""
 
     number: int
     known: KnownCard | None
@@ -76,12 +77,12 @@ async def wait_for_turn(connection: AsyncConnection, indexes: Sequence[BlindInde
 
 
 async def draw_by_phone(connection: AsyncConnection, indexes: Sequence[BlindIndex]) -> Draw:
-    """The next number and the member of this phone, if any (by uq_members_phone_digest)."""
+    """The member of this phone, or the next number (by uq_members_phone_digest)."""
     return await _draw(connection, _DRAW_BY_PHONE, indexes)
 
 
 async def draw_by_card(connection: AsyncConnection, indexes: Sequence[BlindIndex]) -> Draw:
-    """The next number and the member of this card, if any (by uq_cards_number_digest)."""
+    """The member of this card, or the next number (by uq_cards_number_digest)."""
     return await _draw(connection, _DRAW_BY_CARD, indexes)
 
 
@@ -301,13 +302,15 @@ def _any(where: ColumnElement[bytes], values: Collection[bytes]) -> ColumnElemen
 
 
 def _drawing(digest: Column[bytes]) -> _Drawing:
-    """One row: the next number, and beside it the newest open card found by the digest, or nulls."""
+    """One row: the newest open card found by the digest, or nulls and the next number.
+
+    A number is drawn for new members only, so that repeats leave no gaps in the buckets.
+    """
     wanted = digest == func.any(bindparam("digests", type_=ARRAY(LargeBinary)))
     known = _known_cards(wanted).order_by(cards.c.issued_at.desc()).limit(1).subquery()
     one = select(literal(1).label("one")).subquery()
-    return select(member_numbers.next_value().label("number"), known).select_from(
-        one.outerjoin(known, true())
-    )
+    number = case((known.c.member.is_(None), member_numbers.next_value()), else_=0)
+    return select(number.label("number"), known).select_from(one.outerjoin(known, true()))
 
 
 def _adding_consents() -> Insert:

@@ -80,7 +80,7 @@ async def _run(place: Place, journey: Journey) -> Report:
     """Replay with a progress bar on the error stream, where it disturbs no output."""
     from gateway.replay.replay import replay
 
-    columns = (TextColumn("{task.description:>22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:>36}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("Starting", total=int(journey.baskets_by_day.sum()))
         return await replay(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -13,14 +12,12 @@ import msgspec
 
 from gateway.unable import Unable
 
-A = TypeVar("A")
 T = TypeVar("T")
 
 _METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 _RENEW_SECONDS: Final = 30.0
 """How long before its end a token is replaced."""
 _LONGEST_WAIT_SECONDS: Final = 60.0
-_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,17 +172,6 @@ class Session:
 def request_body(document: str, variables: bytes) -> bytes:
     """A GraphQL request whose variables are JSON already."""
     return b'{"query":' + msgspec.json.encode(document) + b',"variables":' + variables + b"}"
-
-
-async def each_of(things: Iterable[A], do: Callable[[A], Awaitable[None]]) -> None:
-    """Do something to each of many things, a few at a time."""
-    waiting = iter(things)
-
-    async def worker() -> None:
-        for thing in waiting:
-            await do(thing)
-
-    await asyncio.gather(*(worker() for _ in range(_AT_ONCE)))
 
 
 async def _wait_or_give_up(error: GraphQLError) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from gateway.unable import Unable
 
 from . import coalition
-from .door import Credentials, Payload, Session, each_of
+from .door import Credentials, Payload, Session
 
 
 class Operator:
@@ -48,15 +48,11 @@ class Operator:
         return made.made.id
 
     async def open_outlets(self, partners: Sequence[str], outlets: Sequence[tuple[int, str]]) -> None:
-        """The stores of every partner; `partners` are ids."""
-
-        async def open_one(outlet: tuple[int, str]) -> None:
-            partner, code = outlet
+        """The stores of every partner, one after another; `partners` are ids."""
+        for partner, code in outlets:
             key = f"journey/{coalition.PARTNERS[partner].key}/outlet/{code}"
             place = {"partner": partners[partner], "code": code, "name": f"Store {code[1:]}"}
             await self._session.write(_OPEN_OUTLET, {"idempotencyKey": key, **place}, _Made)
-
-        await each_of(outlets, open_one)
 
     async def create_client(
         self, kind: str, scopes: Sequence[str], *, run: str, partner: str | None = None

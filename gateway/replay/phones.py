@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from .burns import Card
-from .door import Payload, Session, each_of
+from .door import Payload, Session
 from .journey import Numbers
 
 _CONSENTS: Final = [{"purpose": "programme_rules", "granted": True}]
@@ -33,16 +33,17 @@ class _Enrolled(Payload, frozen=True):
 
 
 async def enrol(app: Session, households: Numbers) -> list[Card]:
-    """The households' cards, in their order. Those enrolled before have the card they had."""
-    cards: dict[int, Card] = {}
+    """The households' cards, in their order. Those enrolled before have the card they had.
 
-    async def enrol_one(household: int) -> None:
+    One after another: members then have the same ids in every ledger that the year is replayed
+    into, and ledgers can be compared.
+    """
+    cards: list[Card] = []
+    for household in households.tolist():
         made = (await app.write(_DOCUMENT, _input(household), _Enrolled)).enrolment
         assert made is not None, "no refusal"
-        cards[household] = Card(number=made.card_number, key=urlsafe_b64decode(made.card_key))
-
-    await each_of(households.tolist(), enrol_one)
-    return [cards[household] for household in households.tolist()]
+        cards.append(Card(number=made.card_number, key=urlsafe_b64decode(made.card_key)))
+    return cards
 
 
 def phone_of(household: int) -> str:

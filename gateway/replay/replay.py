@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -36,14 +37,15 @@ async def replay(place: Place, journey: Journey, *, on_step: Said, on_day: Calla
         on_step("Founding the coalition")
         await operator.ensure_programme()
         partners = [await operator.create_partner(partner) for partner in coalition.PARTNERS]
-        await operator.open_outlets(partners, journey.outlets)
         clients = [
             await operator.create_client("PARTNER", _TILL_SCOPES, run=run, partner=partner)
             for partner in partners
         ]
         app = door.session(await operator.create_client("APP", _APP_SCOPES, run=run))
-        on_step("Enrolling households")
-        cards = await enrol(app, journey.households)
+        on_step("Opening stores, enrolling households")
+        _, cards = await asyncio.gather(
+            operator.open_outlets(partners, journey.outlets), enrol(app, journey.households)
+        )
         on_step("Replaying")
         drive = Drive(
             journey,

@@ -54,6 +54,14 @@ async def test_a_second_enrolment_is_the_same_member(database: Database) -> None
     )
 
 
+async def test_repeats_leave_no_gaps_in_the_buckets(database: Database) -> None:
+    for _ in range(5):
+        first = await enrolled(database, a_phone(1))
+    second = await enrolled(database, a_phone(2))
+
+    assert (first.member, second.member) == (member_id(1), member_id(2))
+
+
 async def test_enrolments_of_one_phone_at_once_make_one_member(database: Database) -> None:
     made = await asyncio.gather(*(enrolled(database, a_phone()) for _ in range(20)))
 
