@@ -1,5 +1,7 @@
 """What may be asked of the ledger. A command is validated intent, frozen, with no behaviour.
 
+None of these values can be part of a cycle, so the garbage collector is spared looking at them.
+
 Every command names its principal and key (idempotency), its member (and so its bucket), when
 it happened, and the partner, outlet and terms it happened under: numbers that mean nothing
 to the ledger beyond being the dimensions of the lines it writes.
@@ -15,7 +17,7 @@ from .kernel.ids import TREASURY, bucket_of
 from .kernel.refusals import Refusal
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Refused(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """A refusal as data: what is stored and answered."""
 
     code: str
@@ -31,7 +33,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         )
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """One line of a receipt in numbers, kept so that a later return can be decided."""
 
     line: int
@@ -41,7 +43,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     points_burned: int = 0
 
 
-class ReceiptKey(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiptKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The natural key of a receipt: it is posted once per kind, whatever the idempotency key.
 
     The partner is the command's own.
@@ -52,7 +54,7 @@ class ReceiptKey(msgspec.Struct, frozen=True, kw_only=True):
     number: str
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What all commands carry.
 
     `principal` owns `key`; `digest` (32 bytes) covers the canonical request before defaults.
@@ -78,7 +80,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         return bucket_of(self.member)
 
 
-class Earn(Command, frozen=True, kw_only=True):
+class Earn(Command, frozen=True, gc=False, kw_only=True):
     """Give `points` (≥ 0) that `obligor` pays for under `tariff`.
 
     Pending until `available_at`, or available at once when that is None. They expire at
@@ -94,7 +96,7 @@ class Earn(Command, frozen=True, kw_only=True):
     items: tuple[Item, ...] = ()
 
 
-class Authorize(Command, frozen=True, kw_only=True):
+class Authorize(Command, frozen=True, gc=False, kw_only=True):
     """Hold `points` (> 0) for the command's partner until `expires_at`.
 
     `token` (16 bytes) is the presented member token's fingerprint: it backs one burn.
@@ -107,7 +109,7 @@ class Authorize(Command, frozen=True, kw_only=True):
     items: tuple[Item, ...] = ()
 
 
-class Capture(Command, frozen=True, kw_only=True):
+class Capture(Command, frozen=True, gc=False, kw_only=True):
     """Redeem `points` (> 0) of a hold, or all that is left when None; `final` voids the rest.
 
     `member` may be 0: the hold names its own.
@@ -123,7 +125,7 @@ class Capture(Command, frozen=True, kw_only=True):
         return bucket_of(self.hold)
 
 
-class Void(Command, frozen=True, kw_only=True):
+class Void(Command, frozen=True, gc=False, kw_only=True):
     """Give back what is left of a hold. `member` may be 0: the hold names its own."""
 
     hold: int
@@ -134,7 +136,7 @@ class Void(Command, frozen=True, kw_only=True):
         return bucket_of(self.hold)
 
 
-class Burn(Command, frozen=True, kw_only=True):
+class Burn(Command, frozen=True, gc=False, kw_only=True):
     """Authorise and capture in one: redeem `points` (> 0) at the command's partner."""
 
     points: int
@@ -143,7 +145,7 @@ class Burn(Command, frozen=True, kw_only=True):
     items: tuple[Item, ...] = ()
 
 
-class Settle(Command, frozen=True, kw_only=True):
+class Settle(Command, frozen=True, gc=False, kw_only=True):
     """Apply what is due on a wallet that nobody touched. Sent by the sweep; it has no key."""
 
     @classmethod
@@ -152,7 +154,7 @@ class Settle(Command, frozen=True, kw_only=True):
         return cls(principal="", key="", digest=b"", member=member, occurred_at=at, partner=0)
 
 
-class PassFence(Command, frozen=True, kw_only=True):
+class PassFence(Command, frozen=True, gc=False, kw_only=True):
     """Take an idle bucket past the ends of periods that are over. It has no key."""
 
     idle: int
@@ -168,7 +170,7 @@ class PassFence(Command, frozen=True, kw_only=True):
         return cls(principal="", key="", digest=b"", member=0, occurred_at=at, partner=0, idle=bucket)
 
 
-class MoneyLine(msgspec.Struct, frozen=True, kw_only=True):
+class MoneyLine(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """`micro` (> 0) micro-units from one money account to another, with what they are for.
 
     Accounts are kinds of `ledger.accounts` with their owners: the partner of `settle`, the
@@ -188,7 +190,7 @@ class MoneyLine(msgspec.Struct, frozen=True, kw_only=True):
     origin_period: int = 0
 
 
-class PostMoney(Command, frozen=True, kw_only=True):
+class PostMoney(Command, frozen=True, gc=False, kw_only=True):
     """A journal of money, in the treasury's bucket: `lines` in one currency, all or none."""
 
     currency: str

@@ -9,7 +9,7 @@ import msgspec
 from .commands import Refused
 
 
-class Balance(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Balance(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """A member's points. `available` may be spent; what is shown is available − clawback_due."""
 
     pending: int = 0
@@ -23,7 +23,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.available - self.clawback_due
 
 
-class SliceTaken(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class SliceTaken(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """Points that one lot gave to a hold or a burn."""
 
     lot: int
@@ -33,7 +33,7 @@ class SliceTaken(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     points: int
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """The one answer to a command.
 
     `operation` is the id of the stored operation, 0 when a retryable refusal stored nothing.
