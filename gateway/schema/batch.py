@@ -13,21 +13,20 @@ from partners import MAX_ITEMS, Request, post_batch
 
 from .access import mutation
 from .errors import UserError
-from .partner import (
+from .partner import OperationPayload, payload_of
+from .presence import Presence, identify_all
+from .requests import (
     AuthorizeBurnInput,
     BurnInput,
     CaptureBurnInput,
     EarnInput,
-    OperationPayload,
     VoidBurnInput,
     authorize_request,
     burn_request,
     capture_request,
     earn_request,
-    payload_of,
     void_request,
 )
-from .presence import Presence, identify_all
 
 
 @strawberry.input(one_of=True, description="One operation of a batch, exactly one of these.")

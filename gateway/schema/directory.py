@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import strawberry
 
@@ -14,9 +14,9 @@ from ledger.kernel.refusals import InvalidInput
 from partners import Agreement as KnownAgreement
 from partners import Outlet as KnownOutlet
 from partners import Partner as KnownPartner
+from partners import PartnerUnknown, position
 from partners import Programme as KnownProgramme
 from partners import Terms as KnownTerms
-from partners import position
 from partners.clients import Client as KnownClient
 from partners.clients import clients_of
 
@@ -24,6 +24,10 @@ from .access import computed
 from .money import Money, decimal_text, money_of
 from .node import After, First, Node, PageInfo, global_id, page_size, read_id
 from .scalars import CurrencyCode, DateTime, Decimal, Points
+
+MANAGE: Final = "programme:manage"
+READ: Final = "partner:read"
+"""The scopes of the directory."""
 
 
 @strawberry.enum(description="When the one who pays for a point pays for it.")
@@ -338,3 +342,17 @@ def visible_partner(context: Context, number: int) -> Partner | None:
     own = context.known_caller.partner
     known = context.directory.partners.get(number)
     return None if known is None or own not in {None, number} else partner_of(known)
+
+
+def partner_number(id_: str) -> int | None:
+    """The number in a partner's id, None for any other text."""
+    found = read_id(id_)
+    return found[1] if found is not None and found[0] == "Partner" else None
+
+
+def known_number(id_: str) -> int:
+    """The same; raises `PartnerUnknown` for any other text."""
+    number = partner_number(id_)
+    if number is None:
+        raise PartnerUnknown
+    return number

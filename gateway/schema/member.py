@@ -18,9 +18,9 @@ from partners import once
 from .access import mutation
 from .errors import UserError, below
 from .operation import Balance, balance_of
-from .partner import KEY
 from .presence import identify
 from .receipt import MemberInput
+from .requests import KEY
 from .scalars import DateTime
 
 CARD_KEYS = "members:card"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final, TypeVar, cast
+from typing import Annotated
 
-import msgspec
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.context import Context, Info
-from ledger.kernel.refusals import InvalidInput, Refusal
+from gateway.context import Info
+from ledger.kernel.refusals import Refusal
 from partners import Agreement as KnownAgreement
-from partners import Answered, PartnerUnknown, ensure_calendar, once
+from partners import Answered, ensure_calendar
 from partners import Outlet as KnownOutlet
 from partners import Partner as KnownPartner
 from partners import Terms as KnownTerms
@@ -26,42 +23,33 @@ from partners import reinstate_outlet as take_outlet_back
 from partners import reinstate_partner as take_partner_back
 from partners import suspend_outlet as put_outlet_off
 from partners import suspend_partner as put_partner_off
-from partners.clients import Kind, clients_of, find_client
-from partners.clients import create_client as register_client
-from partners.clients import revoke_client as end_client
-from partners.clients import rotate_secret as change_secret
 
 from .access import mutation, query
 from .directory import (
+    MANAGE,
+    READ,
     Agreement,
-    Client,
-    ClientKind,
     Outlet,
     Partner,
     PartnerConnection,
     Programme,
     agreement_of,
-    client_of,
     cursor_of,
+    known_number,
     outlet_of,
     page_of,
+    partner_number,
     partner_of,
     programme_of,
     visible_partner,
 )
 from .errors import UserError
 from .money import micro_units
-from .node import After, First, PageInfo, number_of, read_id
-from .partner import KEY
+from .node import After, First, PageInfo, number_of
+from .requests import KEY
 from .scalars import CurrencyCode, Date, DateTime, Decimal
 from .terms import TermsInput, read_terms, within
-
-MANAGE: Final = "programme:manage"
-READ: Final = "partner:read"
-
-_REPLAYED: Final = "True when the idempotency key was answered before; this is that answer."
-_ERRORS: Final = "Why it was refused; empty when it was not."
-
+from .writes import ERRORS, REPLAYED, Write
 
 PartnerId = Annotated[
     strawberry.ID | None, strawberry.argument(description="The partner's id; the caller's own, if left out.")
@@ -103,8 +91,8 @@ class ProgrammePayload:
     programme: Programme | None = strawberry.field(
         default=None, description="The programme; null when refused."
     )
-    replayed: bool = strawberry.field(default=False, description=_REPLAYED)
-    user_errors: list[UserError] = strawberry.field(description=_ERRORS)
+    replayed: bool = strawberry.field(default=False, description=REPLAYED)
+    user_errors: list[UserError] = strawberry.field(description=ERRORS)
 
 
 @strawberry.input(description="A merchant who joins the coalition.")
@@ -137,8 +125,8 @@ class PartnerPayload:
     """A partner, or why it was not changed."""
 
     partner: Partner | None = strawberry.field(default=None, description="The partner; null when refused.")
-    replayed: bool = strawberry.field(default=False, description=_REPLAYED)
-    user_errors: list[UserError] = strawberry.field(description=_ERRORS)
+    replayed: bool = strawberry.field(default=False, description=REPLAYED)
+    user_errors: list[UserError] = strawberry.field(description=ERRORS)
 
 
 @strawberry.input(description="Terms that are agreed with a partner.")
@@ -161,8 +149,8 @@ class AgreementPayload:
     agreement: Agreement | None = strawberry.field(
         default=None, description="The agreement; null when refused."
     )
-    replayed: bool = strawberry.field(default=False, description=_REPLAYED)
-    user_errors: list[UserError] = strawberry.field(description=_ERRORS)
+    replayed: bool = strawberry.field(default=False, description=REPLAYED)
+    user_errors: list[UserError] = strawberry.field(description=ERRORS)
 
 
 @strawberry.input(description="A shop or site that a partner opens.")
@@ -190,51 +178,8 @@ class OutletPayload:
     """An outlet, or why it was not changed."""
 
     outlet: Outlet | None = strawberry.field(default=None, description="The outlet; null when refused.")
-    replayed: bool = strawberry.field(default=False, description=_REPLAYED)
-    user_errors: list[UserError] = strawberry.field(description=_ERRORS)
-
-
-@strawberry.input(description="A program that is to get access tokens.")
-class CreateClientInput:
-    """An OAuth client as it is sent."""
-
-    idempotency_key: str = strawberry.field(description=KEY)
-    kind: ClientKind = strawberry.field(description="Whom it acts for.")
-    name: str = strawberry.field(description="What people will call it; 1 to 200 characters.")
-    scopes: list[str] = strawberry.field(
-        description="The most that its tokens allow; an unknown scope is refused."
-    )
-    partner: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="The partner it acts for, for that kind only."
-    )
-    outlets: list[strawberry.ID] | None = strawberry.field(
-        default=strawberry.UNSET, description="The partner's outlets it may act for; all, if left out."
-    )
-    jwks: str | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Public keys as a JWK set in JSON, for private_key_jwt; without them it gets a secret.",
-    )
-
-
-@strawberry.input(description="An OAuth client that is to be changed.")
-class ClientInput:
-    """A change of a client as it is sent."""
-
-    idempotency_key: str = strawberry.field(description=KEY)
-    client_id: str = strawberry.field(description="Its name at the token endpoint.")
-
-
-@strawberry.type(description="The answer to a change of an OAuth client.")
-class ClientPayload:
-    """A client, or why it was not changed."""
-
-    client: Client | None = strawberry.field(default=None, description="The client; null when refused.")
-    secret: str | None = strawberry.field(
-        default=None,
-        description="Its new secret, shown this once; null on a repeat, or with keys of its own.",
-    )
-    replayed: bool = strawberry.field(default=False, description=_REPLAYED)
-    user_errors: list[UserError] = strawberry.field(description=_ERRORS)
+    replayed: bool = strawberry.field(default=False, description=REPLAYED)
+    user_errors: list[UserError] = strawberry.field(description=ERRORS)
 
 
 @strawberry.input(description="Where a driven clock is to go.")
@@ -249,50 +194,7 @@ class AdvanceClockPayload:
     """The time, or why it was not moved."""
 
     now: DateTime | None = strawberry.field(default=None, description="Programme time; null when refused.")
-    user_errors: list[UserError] = strawberry.field(description=_ERRORS)
-
-
-class _ClientKept(msgspec.Struct, frozen=True):
-    """What is stored of a new client for repeats; the secret is left out of it."""
-
-    client_id: str
-    secret: str | None = None
-
-
-A = TypeVar("A")
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """A write of the operator: idempotent, in one transaction, and then seen by this process."""
-
-    context: Context
-    name: str
-    key: str
-    request: object
-
-    async def do(
-        self,
-        act: Callable[[AsyncConnection, datetime], Awaitable[A]],
-        answer: type[A],
-        *,
-        without_secrets: Callable[[A], A] | None = None,
-    ) -> Answered[A]:
-        """Do `act` once for its key."""
-        context, at = self.context, self.context.now
-        async with context.services.database.writer.begin() as connection:
-            answered = await once(
-                connection,
-                lambda: act(connection, at),
-                principal=context.known_caller.principal,
-                key=self.key,
-                request=(self.name, self.request),
-                answer=answer,
-                at=at,
-                without_secrets=without_secrets,
-            )
-        await context.services.directories.reload()
-        return answered
+    user_errors: list[UserError] = strawberry.field(description=ERRORS)
 
 
 @strawberry.type
@@ -308,7 +210,7 @@ class OperatorQuery:
     @query(READ, MANAGE, description="One's own partner, or for the operator any; null when there is none.")
     def partner(self, info: Info, id: PartnerId = None) -> Partner | None:  # noqa: A002
         """A partner that the caller may see."""
-        number = info.context.known_caller.partner if id is None else _partner_in(id)
+        number = info.context.known_caller.partner if id is None else partner_number(id)
         return None if number is None else visible_partner(info.context, number)
 
     @query(READ, MANAGE, description="Every partner that the caller may see, in the order they joined.")
@@ -322,14 +224,6 @@ class OperatorQuery:
             nodes=[partner_of(each) for each in page],
             page_info=PageInfo(has_next_page=more, end_cursor=cursor_of(page)),
         )
-
-    @query(
-        MANAGE, description="The OAuth clients of the operator, finance and the app, revoked ones included."
-    )
-    async def staff_clients(self, info: Info) -> list[Client]:
-        """The programs that act for no partner."""
-        async with info.context.services.database.writer.connect() as connection:
-            return [client_of(each) for each in await clients_of(connection, None)]
 
 
 @strawberry.type
@@ -360,7 +254,7 @@ class OperatorMutation:
             return True
 
         asked = (input.name, input.currency, input.time_zone, value_micro, input.opens_on, defaults)
-        answered = await _Write(context, "createProgramme", input.idempotency_key, asked).do(act, bool)
+        answered = await Write(context, "createProgramme", input.idempotency_key, asked).do(act, bool)
         await context.services.ledger.reload_calendar()
         programme = programme_of(context.directory.programme)
         return ProgrammePayload(programme=programme, replayed=answered.replayed, user_errors=[])
@@ -373,29 +267,29 @@ class OperatorMutation:
         async def act(connection: AsyncConnection, at: datetime) -> KnownPartner:
             return await add_partner(connection, name=input.name, at=at, by=by)
 
-        write = _Write(info.context, "createPartner", input.idempotency_key, input.name)
+        write = Write(info.context, "createPartner", input.idempotency_key, input.name)
         return _partner_payload(await write.do(act, KnownPartner))
 
     @mutation(MANAGE, payload=PartnerPayload, description="Keep a partner from giving and taking points.")
     async def suspend_partner(self, info: Info, input: SuspendPartnerInput) -> PartnerPayload:  # noqa: A002
         """Suspend; a hold may still be voided."""
-        by, partner = info.context.known_caller.principal, _partner(input.partner)
+        by, partner = info.context.known_caller.principal, known_number(input.partner)
 
         async def act(connection: AsyncConnection, at: datetime) -> KnownPartner:
             return await put_partner_off(connection, partner, reason=input.reason, at=at, by=by)
 
-        write = _Write(info.context, "suspendPartner", input.idempotency_key, (partner, input.reason))
+        write = Write(info.context, "suspendPartner", input.idempotency_key, (partner, input.reason))
         return _partner_payload(await write.do(act, KnownPartner))
 
     @mutation(MANAGE, payload=PartnerPayload, description="Let a suspended partner trade again.")
     async def reinstate_partner(self, info: Info, input: ReinstatePartnerInput) -> PartnerPayload:  # noqa: A002
         """End a suspension."""
-        by, partner = info.context.known_caller.principal, _partner(input.partner)
+        by, partner = info.context.known_caller.principal, known_number(input.partner)
 
         async def act(connection: AsyncConnection, at: datetime) -> KnownPartner:
             return await take_partner_back(connection, partner, at=at, by=by)
 
-        write = _Write(info.context, "reinstatePartner", input.idempotency_key, partner)
+        write = Write(info.context, "reinstatePartner", input.idempotency_key, partner)
         return _partner_payload(await write.do(act, KnownPartner))
 
     @mutation(
@@ -403,7 +297,7 @@ class OperatorMutation:
     )
     async def make_agreement(self, info: Info, input: MakeAgreementInput) -> AgreementPayload:  # noqa: A002
         """Date new terms."""
-        context, partner = info.context, _partner(input.partner)
+        context, partner = info.context, known_number(input.partner)
         programme = context.directory.programme
         terms = read_terms(input.terms, programme.defaults, at="terms")
 
@@ -419,21 +313,19 @@ class OperatorMutation:
                 )
 
         asked = (partner, terms, input.starts_at)
-        answered = await _Write(context, "makeAgreement", input.idempotency_key, asked).do(
-            act, KnownAgreement
-        )
+        answered = await Write(context, "makeAgreement", input.idempotency_key, asked).do(act, KnownAgreement)
         agreement = agreement_of(answered.answer, programme.currency)
         return AgreementPayload(agreement=agreement, replayed=answered.replayed, user_errors=[])
 
     @mutation(MANAGE, payload=OutletPayload, description="Register a shop or site of a partner.")
     async def open_outlet(self, info: Info, input: OpenOutletInput) -> OutletPayload:  # noqa: A002
         """Add an outlet."""
-        by, partner = info.context.known_caller.principal, _partner(input.partner)
+        by, partner = info.context.known_caller.principal, known_number(input.partner)
 
         async def act(connection: AsyncConnection, at: datetime) -> KnownOutlet:
             return await add_outlet(connection, partner, code=input.code, name=input.name, at=at, by=by)
 
-        write = _Write(info.context, "openOutlet", input.idempotency_key, (partner, input.code, input.name))
+        write = Write(info.context, "openOutlet", input.idempotency_key, (partner, input.code, input.name))
         return _outlet_payload(await write.do(act, KnownOutlet))
 
     @mutation(MANAGE, payload=OutletPayload, description="Take no more receipts from an outlet.")
@@ -444,7 +336,7 @@ class OperatorMutation:
         async def act(connection: AsyncConnection, at: datetime) -> KnownOutlet:
             return await put_outlet_off(connection, outlet, at=at, by=by)
 
-        write = _Write(info.context, "suspendOutlet", input.idempotency_key, outlet)
+        write = Write(info.context, "suspendOutlet", input.idempotency_key, outlet)
         return _outlet_payload(await write.do(act, KnownOutlet))
 
     @mutation(MANAGE, payload=OutletPayload, description="Take receipts from a suspended outlet again.")
@@ -455,61 +347,8 @@ class OperatorMutation:
         async def act(connection: AsyncConnection, at: datetime) -> KnownOutlet:
             return await take_outlet_back(connection, outlet, at=at, by=by)
 
-        write = _Write(info.context, "reinstateOutlet", input.idempotency_key, outlet)
+        write = Write(info.context, "reinstateOutlet", input.idempotency_key, outlet)
         return _outlet_payload(await write.do(act, KnownOutlet))
-
-    @mutation(MANAGE, payload=ClientPayload, description="Register a program that may ask for access tokens.")
-    async def create_client(self, info: Info, input: CreateClientInput) -> ClientPayload:  # noqa: A002
-        """Register a client."""
-        context = info.context
-        partner = None if input.partner is None else _partner(input.partner)
-        outlets = _outlets_of(context, partner, input.outlets)
-        jwks = _jwks(input.jwks)
-
-        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
-            made = await register_client(
-                connection,
-                kind=cast("Kind", input.kind.name.lower()),
-                partner=partner,
-                name=input.name,
-                scopes=input.scopes,
-                outlets=outlets,
-                jwks=jwks,
-                wall_time=_wall_time(),
-            )
-            return _ClientKept(made.client.client_id, made.secret)
-
-        asked = (input.kind, input.name, sorted(input.scopes), partner, outlets, jwks)
-        write = _Write(context, "createClient", input.idempotency_key, asked)
-        return await _client_payload(context, await write.do(act, _ClientKept, without_secrets=_forget))
-
-    @mutation(
-        MANAGE,
-        payload=ClientPayload,
-        description="Give a client a new secret; the old one works a day longer.",
-    )
-    async def rotate_client_secret(self, info: Info, input: ClientInput) -> ClientPayload:  # noqa: A002
-        """Change a secret over."""
-
-        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
-            secret = await change_secret(connection, input.client_id, wall_time=_wall_time())
-            return _ClientKept(input.client_id, secret)
-
-        write = _Write(info.context, "rotateClientSecret", input.idempotency_key, input.client_id)
-        return await _client_payload(info.context, await write.do(act, _ClientKept, without_secrets=_forget))
-
-    @mutation(
-        MANAGE, payload=ClientPayload, description="End a client for good; its tokens stop within a second."
-    )
-    async def revoke_client(self, info: Info, input: ClientInput) -> ClientPayload:  # noqa: A002
-        """End a client."""
-
-        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
-            await end_client(connection, input.client_id, wall_time=_wall_time())
-            return _ClientKept(input.client_id)
-
-        write = _Write(info.context, "revokeClient", input.idempotency_key, input.client_id)
-        return await _client_payload(info.context, await write.do(act, _ClientKept))
 
     @mutation(
         "clock",
@@ -529,60 +368,9 @@ class OperatorMutation:
         return AdvanceClockPayload(now=await services.ledger.advance(to), user_errors=[])
 
 
-def _wall_time() -> datetime:
-    """Clients and their secrets live by the clock of machines."""
-    return datetime.now(UTC)
-
-
-def _partner_in(id_: str) -> int | None:
-    found = read_id(id_)
-    return found[1] if found is not None and found[0] == "Partner" else None
-
-
-def _partner(id_: str) -> int:
-    number = _partner_in(id_)
-    if number is None:
-        raise PartnerUnknown
-    return number
-
-
-def _outlets_of(context: Context, partner: int | None, ids: list[strawberry.ID] | None) -> list[int] | None:
-    """The numbers of a partner's own outlets. Raises `PartnerUnknown`, and `InvalidInput` for others."""
-    if partner is None:
-        return None if ids is None else []
-    context.directory.partner(partner)
-    if ids is None:
-        return None
-    own = {outlet.id for outlet in context.directory.outlets_of(partner)}
-    numbers = [number_of(id_, "Outlet", field="outlets") for id_ in ids]
-    if not own.issuperset(numbers):
-        raise InvalidInput("an outlet is not this partner's", field=("outlets",))
-    return sorted(set(numbers))
-
-
-def _jwks(text: str | None) -> dict[str, object] | None:
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(text, type=dict[str, object])
-    except msgspec.DecodeError:
-        raise InvalidInput("not a JWK set in JSON", field=("jwks",)) from None
-
-
-def _forget(kept: _ClientKept) -> _ClientKept:
-    return _ClientKept(kept.client_id)
-
-
 def _partner_payload(answered: Answered[KnownPartner]) -> PartnerPayload:
     return PartnerPayload(partner=partner_of(answered.answer), replayed=answered.replayed, user_errors=[])
 
 
 def _outlet_payload(answered: Answered[KnownOutlet]) -> OutletPayload:
     return OutletPayload(outlet=outlet_of(answered.answer), replayed=answered.replayed, user_errors=[])
-
-
-async def _client_payload(context: Context, answered: Answered[_ClientKept]) -> ClientPayload:
-    async with context.services.database.writer.connect() as connection:
-        client = client_of(await find_client(connection, answered.answer.client_id))
-    secret = answered.answer.secret
-    return ClientPayload(client=client, secret=secret, replayed=answered.replayed, user_errors=[])

@@ -11,14 +11,15 @@ from gateway.context import Context, Info
 
 from .access import query
 from .batch import BatchMutation
-from .directory import Agreement, Outlet, Partner, agreement_of, outlet_of, visible_partner
+from .clients import ClientMutation, ClientQuery
+from .directory import MANAGE, READ, Agreement, Outlet, Partner, agreement_of, outlet_of, visible_partner
 from .errors import ErrorCode
 from .finance import READ as READ_SETTLEMENT
 from .finance import FinanceMutation, FinanceQuery, Period, period_for
 from .member import MemberMutation
 from .node import Id, Node, read_id
 from .operation import Operation
-from .operator import MANAGE, READ, OperatorMutation, OperatorQuery
+from .operator import OperatorMutation, OperatorQuery
 from .partner import OWN_OPERATIONS, TillMutation, TillQuery, operation_for
 from .scalars import SCALARS
 
@@ -26,7 +27,7 @@ _READ_ANYTHING = tuple(dict.fromkeys((*OWN_OPERATIONS, READ, MANAGE, READ_SETTLE
 
 
 @strawberry.type(description="What can be asked.")
-class Query(TillQuery, OperatorQuery, FinanceQuery):
+class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery):
     """Every question."""
 
     @query(
@@ -47,7 +48,9 @@ class Query(TillQuery, OperatorQuery, FinanceQuery):
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(TillMutation, BatchMutation, MemberMutation, OperatorMutation, FinanceMutation):
+class Mutation(
+    TillMutation, BatchMutation, MemberMutation, OperatorMutation, ClientMutation, FinanceMutation
+):
     """Every deed."""
 
 
