@@ -9,6 +9,7 @@ import typer
 
 from .commands.doctor import doctor_command
 from .commands.migrate import migrate_command
+from .commands.period import period_app
 from .commands.prove import prove_command
 from .commands.replay import replay_app
 from .commands.schema import schema_command
@@ -34,6 +35,7 @@ app.command("doctor")(doctor_command)
 app.command("schema")(schema_command)
 app.command("prove")(prove_command)
 
+app.add_typer(period_app, name="period")
 app.add_typer(settlement_app, name="settlement")
 app.add_typer(replay_app, name="replay")
 
