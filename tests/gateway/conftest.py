@@ -18,9 +18,8 @@ from tests.servers import Urls
 MASTER_KEY = f"1:{b64encode(bytes(range(32))).decode()}"
 
 
-@pytest.fixture
-def settings(urls: Urls) -> Settings:
-    """The environment of one test."""
+def settings_of(urls: Urls) -> Settings:
+    """What the environment of an installation with that database says."""
     return Settings(
         database_url=SecretStr(urls.writer),
         owner_url=SecretStr(urls.owner),
@@ -28,6 +27,12 @@ def settings(urls: Urls) -> Settings:
         redis_url=SecretStr(urls.redis),
         master_key=SecretStr(MASTER_KEY),
     )
+
+
+@pytest.fixture
+def settings(urls: Urls) -> Settings:
+    """The environment of one test."""
+    return settings_of(urls)
 
 
 @pytest.fixture
