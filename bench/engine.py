@@ -11,6 +11,7 @@ from typing import Final
 
 from bench.load import Load, Measured, run
 from bench.tpcb import TpcB
+from gateway import garbage
 from gateway.embedded import Addresses
 from ledger import Ledger, fence, proof
 from ledger.kernel.clock import WallClock
@@ -66,6 +67,7 @@ async def _ledger(
         await fence.extend(connection, [(1, month, month.replace(year=now.year + 1))], "Europe/Moscow")
     ledger = Ledger(database, WallClock(), lanes=lanes, connections=connections, queue_limit=QUEUE_LIMIT)
     await ledger.start()
+    garbage.look_rarely()  # as `kopilka serve` does
     try:
         yield ledger, database
     finally:

@@ -99,8 +99,9 @@ async def run(
     """Post `commands` in one transaction and give their answers, in order."""
     keys = [Keys.of(command) if command.key else None for command in commands]
     async with connection.transaction():
-        heads = await store.lock_heads(connection, sorted({command.bucket for command in commands}))
-        at = await store.clock(connection) if clock_is_driven else now()
+        buckets = sorted({command.bucket for command in commands})
+        heads, driven_at = await store.lock_heads(connection, buckets)
+        at = driven_at if clock_is_driven else now()
         loaded = await _load(connection, heads, commands, keys, at)
         decided = _decide_all(loaded, commands, keys, at, calendar)
         await _write(connection, decided)
@@ -377,7 +378,7 @@ async def _write(connection: store.Connection, decided: _Decided) -> None:
         block.close()
     key_rows = [
         key_row(bucket, fingerprint, operation, recorded_at)
-        for (bucket, fingerprint), (operation, recorded_at) in decided.claimed.items()
+        for (bucket, fingerprint), (operation, recorded_at) in sorted(decided.claimed.items())
     ]
     await store.write_history(connection, written, key_rows)
     await store.write_state(

@@ -18,17 +18,17 @@ from .binary import copy_of, lot_row
 from .block import Block, Head
 from .holds import Hold, Slice
 from .lots import Lot
-from .tables import blocks, holds, keys, lines, lots, operations, slices, wallets
+from .tables import holds, keys, lines, lots, operations, slices, wallets
 from .wallet import Wallet
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Row = tuple[Any, ...]
 
 _LOCK: Final = """
-    SELECT bucket, height, sequence, period, recorded_at, hash, fenced
-    FROM heads WHERE bucket = ANY($1::smallint[]) ORDER BY bucket FOR UPDATE
+    SELECT h.bucket, h.height, h.sequence, h.period, h.recorded_at, h.hash, h.fenced, c.now
+    FROM heads h CROSS JOIN clock c
+    WHERE h.bucket = ANY($1::smallint[]) ORDER BY h.bucket FOR UPDATE OF h
 """
-_CLOCK: Final = "SELECT now FROM clock"
 _KEYS: Final = """
     SELECT k.bucket, k.key, k.operation, k.recorded_at
     FROM unnest($1::smallint[], $2::bytea[]) AS asked (bucket, key)
@@ -119,6 +119,10 @@ _SAVE: Final = """
              AS n (bucket, height, sequence, period, recorded_at, hash)
         WHERE h.bucket = n.bucket
         RETURNING 1
+    ), new_blocks AS (
+        INSERT INTO blocks (bucket, height, recorded_at, period, first, count, previous, root, hash)
+        SELECT * FROM unnest($40::smallint[], $41::bigint[], $42::timestamptz[], $43::int[], $44::bigint[],
+                             $45::int[], $46::bytea[], $47::bytea[], $48::bytea[])
     )
     SELECT (SELECT count(*) FROM moved_wallets), (SELECT count(*) FROM less_stock),
            (SELECT count(*) FROM moved_heads)
@@ -162,20 +166,15 @@ class Stored(msgspec.Struct, frozen=True):
     recorded_at: datetime
 
 
-async def lock_heads(connection: Connection, buckets: Sequence[int]) -> list[Head]:
-    """The heads of `buckets`, locked in ascending order until the transaction ends."""
-    return [Head(**row) for row in await connection.fetch(_LOCK, buckets)]
+async def lock_heads(connection: Connection, buckets: Sequence[int]) -> tuple[list[Head], datetime]:
+    """The heads of `buckets`, locked in ascending order until the transaction ends; the driven clock."""
+    rows = await connection.fetch(_LOCK, buckets)
+    return [Head(*row[:7]) for row in rows], rows[0][7]
 
 
 async def make_partitions(connection: Connection, month: date) -> None:
     """See to it that history recorded in `month` has partitions to go to."""
     await connection.execute("SELECT make_partitions($1)", month)
-
-
-async def clock(connection: Connection) -> datetime:
-    """The driven clock's present."""
-    at: datetime = await connection.fetchval(_CLOCK)
-    return at
 
 
 async def known_keys(
@@ -237,11 +236,10 @@ async def whole(
 
 
 async def write_history(connection: Connection, written: Sequence[Block], key_rows: Sequence[bytes]) -> None:
-    """Append operations, lines, blocks and keys."""
+    """Append operations, lines and keys; the blocks that link them are written with the heads."""
     await _copy_packed(connection, operations, [row for block in written for row in block.operations])
     await _copy_packed(connection, lines, [row for block in written for row in block.lines])
     await _copy_packed(connection, keys, key_rows)
-    await _copy(connection, blocks, [block.row for block in written])
 
 
 async def write_state(
@@ -295,6 +293,7 @@ async def write_state(
         *_columns([row for row in stock_rows if row[-1] > 0], 7),
         *_columns(less_stock, 7),
         *_columns(head_rows),
+        *_columns([block.row for block in written]),
     )
     if tuple(moved or ()) != (len(wallet_rows), len(less_stock), len(head_rows)):
         raise StateLost(

@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
-from gateway import logging
+from gateway import garbage, logging
 from gateway.app import create_app
 from gateway.services import open_services
 from gateway.settings import Settings
@@ -33,6 +33,7 @@ async def serve(settings: Settings) -> None:
         signal.signal(each, _ignore)
     listening = listen(settings.host, settings.port)
     async with open_services(settings) as services:
+        garbage.look_rarely()
         config = uvicorn.Config(
             create_app(services),
             http="httptools",
