@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from . import store
-from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
 from .binary import key_row
-from .block import Block, Head
+from .block import Block
 from .commands import Command, PassFence, PostMoney, Refused, Settle
-from .decide import NEEDS_WHOLE_WALLET, Situation, decide, kind_of, next_due
+from .decide import Situation, decide, kind_of, next_due
 from .fence import Calendar
-from .holds import Hold, Slice
+from .holds import Hold
 from .journal import Journal
 from .kernel.refusals import Refusal
+from .keys import Keys
+from .loading import Loaded, load
 from .lots import Lot
 from .outcomes import Balance, Outcome
 from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
@@ -40,54 +40,6 @@ class Fault(msgspec.Struct, frozen=True):
 Answer = Outcome | Fault
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """What the database says about the commands of a batch, before any is decided."""
-
-    heads: dict[int, Head]
-    keys: dict[tuple[int, bytes], tuple[int, datetime]]
-    stored: dict[int, store.Stored]
-    wallets: dict[int, tuple[Any, ...]]
-    hold_members: dict[int, int]
-    lots: dict[int, list[tuple[Any, ...]]]
-    holds: dict[int, list[tuple[Any, ...]]]
-    slices: dict[int, list[tuple[Any, ...]]]
-    whole_members: frozenset[int]
-
-
-class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The fingerprints a command claims in its bucket: its key, its receipt, its member token."""
-
-    own: bytes
-    receipt: bytes
-    token: bytes
-
-    @classmethod
-    def of(cls, command: Command) -> Keys:
-        """The 16-byte fingerprints; empty where the command has no such thing."""
-        receipt = getattr(command, "receipt", None)
-        token: bytes = getattr(command, "token", b"")
-        return cls(
-            own=cls.fingerprint(command.principal, command.key),
-            receipt=b""
-            if receipt is None
-            else _fingerprint(
-                b"receipt",
-                f"{command.partner} {receipt.outlet} {kind_of(command)}",
-                f"{receipt.terminal}\0{receipt.number}",
-            ),
-            token=_fingerprint(b"token", token.hex(), "") if token else b"",
-        )
-
-    @staticmethod
-    def fingerprint(principal: str, key: str) -> bytes:
-        """What stands for a principal's idempotency key."""
-        return _fingerprint(b"key", principal, key)
-
-
-def _fingerprint(kind: bytes, owner: str, name: str) -> bytes:
-    return blake2b(f"{owner}\0{name}".encode(), digest_size=16, person=kind).digest()
-
-
 async def run(
     connection: store.Connection,
     commands: Sequence[Command],
@@ -102,57 +54,10 @@ async def run(
         buckets = sorted({command.bucket for command in commands})
         heads, driven_at = await store.lock_heads(connection, buckets)
         at = driven_at if clock_is_driven else now()
-        loaded = await _load(connection, heads, commands, keys, at)
+        loaded = await load(connection, heads, commands, keys, at)
         decided = _decide_all(loaded, commands, keys, at, calendar)
         await _write(connection, decided)
     return decided.answers
-
-
-async def _load(
-    connection: store.Connection,
-    heads: Sequence[Head],
-    commands: Sequence[Command],
-    keys: Sequence[Keys | None],
-    at: datetime,
-) -> Loaded:
-    asked = {
-        (command.bucket, fingerprint)
-        for command, own in zip(commands, keys, strict=True)
-        if own is not None
-        for fingerprint in (own.own, own.receipt, own.token)
-        if fingerprint
-    }
-    known = await store.known_keys(connection, sorted(asked))
-    repeated = [
-        known[place]
-        for command, own in zip(commands, keys, strict=True)
-        if own is not None and (place := (command.bucket, own.own)) in known
-    ]
-    stored = await store.stored(connection, set(repeated))
-    named_holds = sorted({hold for command in commands if (hold := getattr(command, "hold", 0))})
-    hold_members = await store.hold_members(connection, named_holds) if named_holds else {}
-    members = sorted({command.member for command in commands if command.member} | set(hold_members.values()))
-    rows = await store.balances(connection, members)
-    whole = {
-        command.member or hold_members.get(getattr(command, "hold", 0), 0)
-        for command in commands
-        if type(command) in NEEDS_WHOLE_WALLET
-    }
-    latest = max(at, *(head.recorded_at for head in heads))
-    whole |= {member for member, row in rows.items() if row[5] is not None and row[5] <= latest}
-    whole &= rows.keys()
-    lots, holds, slices = await store.whole(connection, sorted(whole), named_holds) if whole else ({}, {}, {})
-    return Loaded(
-        heads={head.bucket: head for head in heads},
-        keys=known,
-        stored=stored,
-        wallets=rows,
-        hold_members=hold_members,
-        lots=lots,
-        holds=holds,
-        slices=slices,
-        whole_members=frozenset(whole),
-    )
 
 
 class _Decided:
@@ -176,8 +81,8 @@ class _Decided:
         """The member's wallet as the batch has brought it so far."""
         wallet = self.wallets.get(member)
         if wallet is None:
-            wallet = self.wallets[member] = _wallet(self.loaded, member)
-            if wallet.is_whole and wallet.look_ahead():
+            wallet = self.wallets[member] = self.loaded.wallet(member)
+            if wallet.look_ahead():
                 self.changed.add(member)
         return wallet
 
@@ -252,8 +157,8 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
         return Outcome(operation=0, kind="pass_fence", recorded_at=block.at, balance=Balance())
     if isinstance(command, PostMoney) and keys is not None:
         return _claim(decided, command, keys, _post_money(decided, command))
-    member = command.member or decided.loaded.hold_members.get(getattr(command, "hold", 0), 0)
-    if not member:
+    member = decided.loaded.member_of(command)
+    if not member or member >> 56 != command.bucket:
         return _not_stored(decided, command, HoldNotFound())
     wallet = decided.wallet(member)
     _apply_due(decided, wallet)
@@ -355,7 +260,7 @@ def _is_taken(decided: _Decided, bucket: int, fingerprint: bytes) -> bool:
 
 
 def _not_stored(decided: _Decided, command: Command, refusal: Refusal) -> Outcome:
-    member = command.member or decided.loaded.hold_members.get(getattr(command, "hold", 0), 0)
+    member = decided.loaded.member_of(command)
     wallet = decided.wallet(member) if member else new_wallet(0)
     return _unstored(decided, command, wallet, Refused.of(refusal))
 
@@ -390,25 +295,3 @@ async def _write(connection: store.Connection, decided: _Decided) -> None:
         list(decided.new_holds.values()),
         list(decided.changed_holds.values()),
     )
-
-
-def _wallet(loaded: Loaded, member: int) -> Wallet:
-    row = loaded.wallets.get(member)
-    if row is None:
-        return new_wallet(member)
-    sums = [0] * POINTS_KINDS
-    sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
-    wallet = Wallet(member, sums, row[5], row[6])
-    if member in loaded.whole_members:
-        wallet.is_whole = True
-        wallet.lots = {row[1]: Lot(*row[1:]) for row in loaded.lots.get(member, ())}
-        wallet.holds = {
-            row[0]: _hold(row, loaded.slices.get(row[0], ())) for row in loaded.holds.get(member, ())
-        }
-    return wallet
-
-
-def _hold(row: tuple[Any, ...], slices: Sequence[tuple[Any, ...]]) -> Hold:
-    id_, member, partner, outlet, terms, expires_at, is_open, has_lapsed = row
-    parts = [Slice(*part[1:]) for part in slices]
-    return Hold(id_, member, partner, outlet, terms, expires_at, is_open, has_lapsed, parts)

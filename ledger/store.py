@@ -145,6 +145,24 @@ _SAVE_HOLDS: Final = """
          AS n (bucket, id, is_open, has_lapsed)
     WHERE h.bucket = n.bucket AND h.id = n.id
 """
+_REST_DUE: Final = """
+    SELECT asked.member,
+           (SELECT min(CASE WHEN l.pending > 0 THEN l.available_at ELSE l.expires_at END)
+            FROM lots l
+            WHERE l.bucket = asked.bucket AND l.member = asked.member
+              AND (l.pending > 0 AND l.available_at > $3
+                   OR l.pending = 0 AND l.available > 0 AND l.armed_at IS NOT NULL AND l.expires_at > $3)),
+           (SELECT min(h.expires_at) FROM holds h
+            WHERE h.bucket = asked.bucket AND h.member = asked.member AND h.is_open)
+    FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
+"""
+_DUE_LOTS: Final = f"""
+    SELECT {_LOT_COLUMNS}
+    FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
+    JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member
+         AND (l.pending > 0 AND l.available_at <= $3
+              OR l.pending = 0 AND l.available > 0 AND l.armed_at IS NOT NULL AND l.expires_at <= $3)
+"""  # noqa: S608 - a constant list of columns
 _FENCE_STOCK: Final = """
     INSERT INTO stock_at_fence (period, bucket, issuer, obligor, tariff, issue_month, expiry_month, points)
     SELECT $1, bucket, issuer, obligor, tariff, issue_month, expiry_month, points
@@ -208,6 +226,20 @@ async def hold_members(connection: Connection, ids: Sequence[int]) -> dict[int, 
     return {row[0]: row[1] for row in rows}
 
 
+async def rest_due(
+    connection: Connection, members: Sequence[int], at: datetime
+) -> list[tuple[int, datetime | None, datetime | None]]:
+    """Of each member: when the first lot not yet due at `at` will be, and the first open hold lapses."""
+    buckets = [member >> 56 for member in members]
+    return [tuple(row) for row in await connection.fetch(_REST_DUE, buckets, members, at)]
+
+
+async def due_lots(connection: Connection, members: Sequence[int], at: datetime) -> dict[int, list[Row]]:
+    """By member, the lots to be released or expired at `at`."""
+    buckets = [member >> 56 for member in members]
+    return _by_first(await connection.fetch(_DUE_LOTS, buckets, members, at))
+
+
 async def whole(
     connection: Connection, members: Sequence[int], named_holds: Sequence[int]
 ) -> tuple[dict[int, list[Row]], dict[int, list[Row]], dict[int, list[Row]]]:
@@ -228,11 +260,8 @@ async def whole(
         for row in await connection.fetch(_SLICES, [id_ >> 56 for id_ in ids], ids):
             slices_of.setdefault(row[0], []).append(tuple(row))
             pinned.append((row[0] >> 56, member_of[row[0]], row[2]))
-    lots_of: dict[int, list[Row]] = {}
-    pins = _columns(sorted(set(pinned))) if pinned else ((), (), ())
-    for row in await connection.fetch(_LOTS, buckets, members, *pins):
-        lots_of.setdefault(row[0], []).append(tuple(row))
-    return lots_of, holds_of, slices_of
+    pins = _columns(sorted(set(pinned)), 3)
+    return _by_first(await connection.fetch(_LOTS, buckets, members, *pins)), holds_of, slices_of
 
 
 async def write_history(connection: Connection, written: Sequence[Block], key_rows: Sequence[bytes]) -> None:
@@ -343,6 +372,14 @@ def _slice_row(hold: Hold, part: Slice) -> Row:
         part.captured,
         part.released,
     )
+
+
+def _by_first(rows: Iterable[Any]) -> dict[int, list[Row]]:
+    """Rows gathered by their first column."""
+    gathered: dict[int, list[Row]] = {}
+    for row in rows:
+        gathered.setdefault(row[0], []).append(tuple(row))
+    return gathered
 
 
 async def _copy_packed(connection: Connection, table: Any, rows: Sequence[bytes]) -> None:

@@ -18,16 +18,16 @@ class Wallet(msgspec.Struct, gc=False):
     """The state of one member as its bucket's lane sees it.
 
     `sums` are the signed sums of the lines applied, by account kind; a member's accounts
-    are the interesting four. `lots` and `holds` are complete only if `is_whole`; otherwise
-    only what this batch added is there, which is all that an earn needs.
+    are the interesting four. `lots` and `holds` may be a part of what there is: the decider was
+    given what its commands need, and `rest_due_at` says when the first of the others falls due.
     """
 
     member: int
     sums: list[int]
-    next_due_at: datetime | None
+    next_due_at: datetime | None = None
+    rest_due_at: datetime | None = None
     is_frozen: bool = False
     is_new: bool = False
-    is_whole: bool = False
     lots: dict[int, Lot] = {}
     holds: dict[int, Hold] = {}
 
@@ -91,7 +91,7 @@ class Wallet(msgspec.Struct, gc=False):
                     # A programme without notices arms at release.
                     lot.armed_at = journal.occurred_at or lot.earned_at
         self._apply_hold(journal, operation)
-        self._look_ahead(journal)
+        self.look_ahead()
 
     def _apply_hold(self, journal: Journal, operation: int) -> None:
         opened = journal.opens
@@ -126,36 +126,23 @@ class Wallet(msgspec.Struct, gc=False):
             hold.has_lapsed = journal.lapses
 
     def look_ahead(self) -> bool:
-        """Find when something is due next on a whole wallet; True if that is news."""
-        dues = [due for lot in self.lots.values() if (due := lot.due_at()) is not None]
-        dues += [hold.expires_at for hold in self.holds.values() if hold.is_open]
-        soonest = min(dues, default=None)
+        """Find when something is due next; True if that is news."""
+        soonest = self.rest_due_at
+        for lot in self.lots.values():
+            due = lot.due_at()
+            if due is not None and (soonest is None or due < soonest):
+                soonest = due
+        for hold in self.holds.values():
+            if hold.is_open and (soonest is None or hold.expires_at < soonest):
+                soonest = hold.expires_at
         is_news = soonest != self.next_due_at
         self.next_due_at = soonest
         return is_news
 
-    def _look_ahead(self, journal: Journal) -> None:
-        """Keep `next_due_at` right: exact for a whole wallet, else the sooner of old and new."""
-        if self.is_whole:
-            self.look_ahead()
-            return
-        for lot in journal.new_lots:
-            due = lot.due_at()
-            if due is not None and (self.next_due_at is None or due < self.next_due_at):
-                self.next_due_at = due
-
 
 def new_wallet(member: int) -> Wallet:
     """The wallet of a member who never did anything."""
-    return Wallet(
-        member=member,
-        sums=[0] * POINTS_KINDS,
-        next_due_at=None,
-        is_new=True,
-        is_whole=True,
-        lots={},
-        holds={},
-    )
+    return Wallet(member, [0] * POINTS_KINDS, is_new=True)
 
 
 LOTS_PER_OPERATION = 64
