@@ -32,6 +32,18 @@ RETRY_SECONDS: Final = 0.5
 """How long a lane waits before it tries a lost server again."""
 
 
+_SERVER_LOST: Final = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What is said by a server that is gone, going, or not back yet."""
+
+
 class LedgerFault(Exception):
     """A command failed by our own mistake; nothing of it was posted."""
 
@@ -175,7 +187,7 @@ class Lanes:
         while True:
             try:
                 return await self._run(commands)
-            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            except _SERVER_LOST as error:
                 # Whether it was committed is not known: the keys tell when it is posted again.
                 log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
                 await asyncio.sleep(RETRY_SECONDS)

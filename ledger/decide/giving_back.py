@@ -34,7 +34,7 @@ def give_back(
         if expires_at <= situation.at:
             lot_to = lot_id(situation.operation, len(children))
             expired_at = part.expires_at
-            expires_at = end_of_day(situation.at + timedelta(days=GRACE_DAYS), situation.zone)
+            expires_at = end_of_day(situation.at, situation.zone, after_days=GRACE_DAYS)
             children.append(_child(wallet.lots[part.lot], lot_to, expires_at, points))
         lines.append(
             Line(
@@ -55,9 +55,9 @@ def give_back(
     return tuple(lines), tuple(children)
 
 
-def end_of_day(at: datetime, zone: ZoneInfo) -> datetime:
-    """The instant at which the local day that holds `at` ends, whatever the clocks do that night."""
-    day_after = at.astimezone(zone).date() + timedelta(days=1)
+def end_of_day(at: datetime, zone: ZoneInfo, *, after_days: int = 0) -> datetime:
+    """The end of the local day `after_days` after that which holds `at`, whatever the clocks do meanwhile."""
+    day_after = at.astimezone(zone).date() + timedelta(days=after_days + 1)
     return datetime.combine(day_after, time.min, zone).astimezone(at.tzinfo)
 
 
