@@ -1,0 +1,135 @@
+"""Stopping, refusing and failing: whoever was accepted is answered, whoever was not leaves no trace."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from ledger import Earn, Ledger, LedgerFault, decide
+from ledger.kernel.database import Database
+from ledger.kernel.ids import compose
+from ledger.kernel.refusals import Throttled
+from ledger.tables import operations
+from tests.servers import Urls
+
+from . import proving
+from .builders import MEMBER, a_burn, an_earn
+from .instances import a_process, code, codes
+
+
+async def test_draining_answers_what_was_accepted_and_refuses_the_rest(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    async with a_process(urls) as till:
+        accepted = [
+            asyncio.create_task(till.submit(an_earn(1, member=compose(n % 64, 1)))) for n in range(300)
+        ]
+        await asyncio.sleep(0)
+
+        draining = asyncio.create_task(till.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(Throttled):
+            await till.submit(an_earn(1))
+        await draining
+
+        assert all(task.done() for task in accepted)
+        assert codes([task.result() for task in accepted]) == ["OK"] * 300
+    assert await _count(database, operations) == 300
+    await proving.holds(database)
+
+
+async def test_a_full_queue_refuses_and_stores_nothing(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    async with a_process(urls, queue_limit=10) as till:
+        waiting = [asyncio.create_task(till.submit(an_earn(1))) for _ in range(10)]
+        await asyncio.sleep(0)
+
+        with pytest.raises(Throttled):
+            await till.submit(an_earn(1, key="late"))
+        with pytest.raises(Throttled):
+            await till.submit_many([an_earn(1) for _ in range(11)])
+        await asyncio.gather(*waiting)
+
+        assert await _count(database, operations) == 10
+        assert not (await till.submit(an_earn(1, key="late"))).replayed
+
+
+async def test_a_fault_in_one_command_fails_only_that_one(
+    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _break(monkeypatch)
+
+    bad = [asyncio.create_task(ledger.submit(an_earn(13))) for _ in range(3)]
+    good = [asyncio.create_task(ledger.submit(an_earn(5))) for _ in range(20)]
+    failed = await asyncio.gather(*bad, return_exceptions=True)
+
+    assert [type(failure) for failure in failed] == [LedgerFault] * 3
+    assert codes(await asyncio.gather(*good)) == ["OK"] * 20
+    assert (await ledger.balance(MEMBER)).available == 100
+    assert await _count(database, operations) == 20
+    await proving.holds(database)
+
+
+async def test_a_key_whose_command_failed_may_be_used_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        _break(broken)
+        with pytest.raises(LedgerFault):
+            await ledger.submit(an_earn(13, key="k"))
+
+    outcome = await ledger.submit(an_earn(13, key="k"))
+
+    assert code(outcome) == "OK"
+    assert not outcome.replayed
+
+
+@pytest.mark.parametrize("points", [-1, 2**63, 2**64, 2**200])
+async def test_a_number_that_no_column_holds_fails_alone_and_at_once(
+    ledger: Ledger, database: Database, points: int
+) -> None:
+    good = asyncio.create_task(ledger.submit(an_earn(5)))
+
+    with pytest.raises(LedgerFault):
+        async with asyncio.timeout(5):
+            await ledger.submit(an_earn(points))
+
+    assert code(await good) == "OK"
+    assert code(await ledger.submit(a_burn(5))) == "OK"
+    await proving.holds(database)
+
+
+async def test_balances_that_no_column_holds_fail_one_command_and_not_the_lane(
+    ledger: Ledger, database: Database
+) -> None:
+    await ledger.submit(an_earn(2**62))
+
+    with pytest.raises(LedgerFault):
+        async with asyncio.timeout(5):
+            await ledger.submit(an_earn(2**62, partner=2))
+
+    assert code(await ledger.submit(a_burn(5))) == "OK"
+    await proving.holds(database)
+
+
+def _break(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of our own: an earn of thirteen points fails after it was decided."""
+    _, earn = decide._DECIDERS[Earn]
+
+    def superstitious(wallet: Any, command: Any, situation: Any) -> Any:
+        journal = earn(wallet, command, situation)
+        if command.points == 13:
+            raise ZeroDivisionError
+        return journal
+
+    deciders: dict[Any, Any] = decide._DECIDERS
+    monkeypatch.setitem(deciders, Earn, ("earn", superstitious))
+
+
+async def _count(database: Database, table: Any) -> int:
+    async with database.writer.connect() as connection:
+        return (await connection.execute(select(func.count()).select_from(table))).scalar_one()

@@ -1,0 +1,172 @@
+"""What a lane sends to PostgreSQL: bound to its own buckets, and waiting for no other lane."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ledger import Ledger
+from ledger.kernel.clock import DrivenClock
+from ledger.kernel.database import LANE_SETTINGS, Database, plain_url
+from ledger.kernel.ids import compose
+from tests.servers import Urls
+
+from . import proving
+from .builders import START, a_burn, a_capture, a_void, an_authorization, an_earn
+from .instances import a_process, code, codes, extend_calendar
+
+OF_BUCKETS = "heads|keys|operations|lines|blocks|wallets|lots|holds|slices|flows|stock|stock_at_fence"
+
+_TABLE = re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO)\s+({OF_BUCKETS})\b")
+_BINDING = re.compile(
+    r"\bbucket = (?:\w+\.bucket|ANY\(\$\d+|\$\d+)"  # a look-up or a move
+    r"|\((?:period, )?bucket,(?![^()]*\)\s*(?:JOIN|WHERE))"  # the columns of an INSERT
+)
+_BUCKETS_GIVEN = re.compile(r"unnest\(\s*\$(\d+)::smallint\[\]|bucket = ANY\(\$(\d+)|bucket = \$(\d+)")
+
+
+class Listening(asyncpg.Connection):
+    """A lane's connection that keeps what it was asked."""
+
+    heard: list[tuple[str, tuple[Any, ...]]] = []  # noqa: RUF012 - one list for all of a test's connections
+
+
+def _hear(said: Any) -> None:
+    Listening.heard.append((said.query, tuple(said.args or ())))
+
+
+async def _listen(connection: Any) -> None:
+    connection.add_query_logger(_hear)
+
+
+async def _deafen(connection: Any) -> None:
+    connection.remove_query_logger(_hear)
+
+
+@pytest.fixture
+async def overheard(database: Database, urls: Urls) -> AsyncIterator[Ledger]:
+    """A ledger whose lanes' statements are heard."""
+    await extend_calendar(database)
+    Listening.heard.clear()
+    pool = await asyncpg.create_pool(
+        plain_url(urls.writer),
+        min_size=1,
+        max_size=4,
+        server_settings=LANE_SETTINGS,
+        connection_class=Listening,
+        setup=_listen,
+        reset=_deafen,
+    )
+    ledger = Ledger(replace(database, pool=pool), DrivenClock(START))
+    await ledger.start()
+    yield ledger
+    await ledger.drain()
+    await pool.close()
+
+
+async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Ledger) -> None:
+    own = [compose(bucket, 1) for bucket in (16, 17, 23)]
+    await overheard.submit_many([an_earn(100, member=member) for member in own])
+    held = await overheard.submit_many([an_authorization(20, member=member) for member in own])
+    holds = [outcome.hold for outcome in held if outcome.hold is not None]
+    await overheard.submit_many([a_capture(holds[0], 5), a_void(holds[1]), a_burn(9, member=own[2])])
+    await overheard.submit_many([an_earn(7, member=member, key=f"again-{member}") for member in own])
+    await overheard.submit_many([an_earn(7, member=member, key=f"again-{member}") for member in own])
+    await overheard.advance(datetime(2026, 1, 31, tzinfo=UTC))  # holds lapse
+
+    about_buckets = [(query, args) for query, args in Listening.heard if _TABLE.search(query)]
+
+    assert len({query for query, _ in about_buckets}) >= 8
+    for query, args in about_buckets:
+        assert len(_BINDING.findall(query)) >= len(_TABLE.findall(query)), query
+        given = _given(query, args)
+        assert given, query
+        assert given <= set(range(16, 24)), query
+
+
+async def test_no_statement_of_the_posting_path_scans_a_table(overheard: Ledger, database: Database) -> None:
+    await overheard.submit_many([an_earn(100), a_burn(10), an_authorization(5)])
+    reads = {
+        query: args
+        for query, args in Listening.heard
+        if _TABLE.search(query) and query.lstrip().startswith("SELECT")
+    }
+
+    assert reads
+    async with database.pool.acquire() as connection:
+        for query, args in reads.items():
+            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *args))
+            assert not re.search(rf"Seq Scan on (?:{OF_BUCKETS})\b", plan), plan
+
+
+async def test_a_lane_that_waits_holds_up_no_other_though_one_partner_is_in_all_traffic(
+    overheard: Ledger, database: Database, urls: Urls
+) -> None:
+    # The partner's flows, stock and partitions exist, and then lane 0 cannot go on.
+    members = [compose(bucket, 1) for bucket in range(64)]
+    await overheard.submit_many([an_earn(100, member=member) for member in members])
+    holder = await asyncpg.connect(urls.writer)
+    blocking = holder.transaction()
+    await blocking.start()
+    await holder.execute("SELECT 1 FROM heads WHERE bucket = 0 FOR UPDATE")
+
+    waiting = [asyncio.create_task(overheard.submit(a_burn(10, member=member))) for member in members[:8]]
+    async with a_process(urls) as other, asyncio.timeout(10):
+        outcomes = await overheard.submit_many([a_burn(10, member=member) for member in members[8:]])
+        outcomes += await other.submit_many([an_earn(5, member=member) for member in members[8:]])
+        blocked = await _waiting_for_locks(urls)
+
+    assert set(codes(outcomes)) == {"OK"}
+    assert blocked == 1
+    assert not any(task.done() for task in waiting)
+    await blocking.commit()
+    await holder.close()
+    assert {code(outcome) for outcome in await asyncio.gather(*waiting)} == {"OK"}
+    await proving.holds(database)
+
+
+async def test_a_batch_under_way_takes_row_locks_of_its_own_buckets_only(
+    overheard: Ledger, database: Database, urls: Urls
+) -> None:
+    """A batch of lane 0 that has written everything but cannot commit leaves every other row free."""
+    members = [compose(bucket, 1) for bucket in range(64)]
+    await overheard.submit_many([an_earn(100, member=member) for member in members])
+    writer = await asyncpg.connect(urls.writer)
+    held = writer.transaction()
+    await held.start()
+    for table in ("heads", "wallets", "lots", "flows", "stock"):
+        await writer.execute(f"SELECT 1 FROM {table} WHERE bucket < 8 FOR UPDATE")
+
+    async with asyncio.timeout(10):
+        outcomes = await overheard.submit_many([a_burn(10, member=member) for member in members[8:]])
+
+    assert set(codes(outcomes)) == {"OK"}
+    await held.rollback()
+    await writer.close()
+    await proving.holds(database)
+
+
+def _given(query: str, args: tuple[Any, ...]) -> set[int]:
+    """The buckets that a statement's parameters name."""
+    found: set[int] = set()
+    for match in _BUCKETS_GIVEN.finditer(query):
+        value = args[int(next(number for number in match.groups() if number)) - 1]
+        found |= {value} if isinstance(value, int) else set(value)
+    return found
+
+
+async def _waiting_for_locks(urls: Urls) -> int:
+    admin = await asyncpg.connect(urls.owner)
+    count: int = await admin.fetchval(
+        "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted "
+        "AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+    )
+    await admin.close()
+    return count

@@ -1,0 +1,87 @@
+"""A process that posts: run as `python -m tests.ledger.till`, it says on its output what was answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ledger import Command, Ledger, Outcome
+from ledger.kernel.clock import DrivenClock
+from ledger.kernel.database import Database
+from ledger.kernel.ids import compose
+
+from .builders import START, a_burn, an_earn
+
+IN_FLIGHT = 24
+
+
+def a_command(number: int) -> Command:
+    """The `number`-th command of every till: the same in each process, so that it can be sent again."""
+    member = compose(number % 16, 1 + number % 5)
+    if number % 4 == 3:
+        return a_burn(7, key=f"till-{number}", member=member, digest=b"burn")
+    return an_earn(20, key=f"till-{number}", member=member, digest=b"earn")
+
+
+def a_duplicate(number: int) -> Command:
+    """One of many requests under one key: three different payloads, taken in turn."""
+    points = 50 + number % 3
+    return an_earn(points, key="storm", digest=str(points).encode())
+
+
+def answer(outcome: Outcome) -> dict[str, Any]:
+    """What an outcome says, as one line of JSON can carry it."""
+    return {
+        "operation": outcome.operation,
+        "points": outcome.points,
+        "available": outcome.balance.available,
+        "refused": None if outcome.refused is None else outcome.refused.code,
+        "replayed": outcome.replayed,
+    }
+
+
+@asynccontextmanager
+async def running(writer_url: str, reader_url: str) -> AsyncIterator[Ledger]:
+    """This process's ledger."""
+    database = await Database.open(writer_url=writer_url, reader_url=reader_url)
+    ledger = Ledger(database, DrivenClock(START))
+    await ledger.start()
+    yield ledger
+    await ledger.drain()
+    await database.close()
+
+
+async def post_for_ever(ledger: Ledger) -> None:
+    """Post command after command; say which was answered, and how, at once."""
+    numbers = iter(range(1_000_000))
+
+    async def one_till() -> None:
+        for number in numbers:
+            outcome = await ledger.submit(a_command(number))
+            print(json.dumps([number, answer(outcome)]), flush=True)  # noqa: T201
+
+    await asyncio.gather(*(one_till() for _ in range(IN_FLIGHT)))
+
+
+async def storm(ledger: Ledger, size: int) -> None:
+    """Wait for the word, then send duplicates all at once and say how each was answered."""
+    print("ready", flush=True)  # noqa: T201
+    await asyncio.to_thread(sys.stdin.readline)
+    outcomes = await asyncio.gather(*(ledger.submit(a_duplicate(number)) for number in range(size)))
+    print(json.dumps([answer(outcome) for outcome in outcomes]), flush=True)  # noqa: T201
+
+
+async def main(what: str, writer_url: str, reader_url: str) -> None:
+    async with running(writer_url, reader_url) as ledger:
+        if what == "storm":
+            await storm(ledger, 50)
+        else:
+            await post_for_ever(ledger)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
