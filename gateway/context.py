@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import strawberry
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.caller import Caller, Unauthenticated
 from gateway.http import Budgets, Limits, Meter
 from ledger.kernel.ids import OPERATOR
+from ledger.kernel.reading import reading
 from ledger.kernel.refusals import Throttled
-from partners import Directory, Till
+from partners import Directory, Till, shown_directory
 
 from .services import Services
 
@@ -29,6 +33,7 @@ class Context:
     services: Services
     misses: Budgets
     has_looked_up: bool = False
+    shown: Directory | None = None
 
     @property
     def now(self) -> datetime:
@@ -44,7 +49,7 @@ class Context:
 
     @property
     def directory(self) -> Directory:
-        """Partners, outlets and terms as they are now."""
+        """Partners, outlets and terms as they are now: what rules are decided on, not what is shown."""
         return self.services.directories.current
 
     @property
@@ -59,6 +64,23 @@ class Context:
         """The partner whose handles the caller speaks in; the operator's side has those of the operator."""
         partner = self.known_caller.partner
         return OPERATOR if partner is None else partner
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees what the caller may see: a partner its own rows, the operator's side all."""
+        partner, database = self.known_caller.partner, self.services.database
+        source = database.writer.connect() if partner is None else reading(database, partner=partner)
+        async with source as connection:
+            yield connection
+
+    async def shown_directory(self) -> Directory:
+        """The part of the directory that may be shown to the caller."""
+        if self.known_caller.partner is None:
+            return self.directory
+        if self.shown is None:
+            async with self.reading() as connection:
+                self.shown = await shown_directory(connection)
+        return self.shown
 
     def look_up(self, identifiers: int = 1) -> None:
         """Allow a look-up by phone or card: one in a document, and within the limit on misses."""

@@ -1,6 +1,6 @@
 """The ledger: what is owed, for ever. It accepts commands, decides, appends, and proves."""
 
-from . import fence, flows, stock
+from . import fence, flows, records, stock
 from .commands import (
     Authorize,
     Burn,
@@ -49,5 +49,6 @@ __all__ = [
     "fence",
     "flows",
     "proof",
+    "records",
     "stock",
 ]

@@ -10,7 +10,6 @@ from typing import Final
 from sqlalchemy import text, update
 
 from . import fence, records
-from .batch import Keys
 from .commands import Command, PassFence, Refused, Settle
 from .decide import kind_of
 from .kernel.clock import Clock, DrivenClock
@@ -104,11 +103,6 @@ class Ledger:
         """The stored operation with this id."""
         async with self._database.writer.connect() as connection:
             return await records.operation(connection, id_)
-
-    async def operation_by_key(self, principal: str, key: str) -> Recorded | None:
-        """The operation that `principal` posted under `key`, if any."""
-        async with self._database.writer.connect() as connection:
-            return await records.operation_by_fingerprint(connection, Keys.fingerprint(principal, key))
 
     async def history(self, member: int, *, before: int | None = None, limit: int = 50) -> list[Recorded]:
         """A member's operations, newest first, older than the operation `before`."""

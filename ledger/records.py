@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .kernel.ids import bucket_of
+from .kernel.ids import BUCKETS, bucket_of
+from .keys import Keys
 from .outcomes import Balance, Outcome
 from .tables import heads, keys, operations, wallets
 
@@ -75,13 +76,13 @@ async def operation(connection: AsyncConnection, id_: int) -> Recorded | None:
     return None if row is None else _recorded(row)
 
 
-async def operation_by_fingerprint(connection: AsyncConnection, fingerprint: bytes) -> Recorded | None:
-    """The operation that claimed a key, looked for in every bucket: one probe each."""
-    buckets = select(heads.c.bucket).scalar_subquery()
+async def operation_by_key(connection: AsyncConnection, principal: str, key: str) -> Recorded | None:
+    """The operation that `principal` posted under `key`, looked for in every bucket: one probe each."""
+    fingerprint = Keys.fingerprint(principal, key)
     found = (
         await connection.execute(
             select(keys.c.operation, keys.c.recorded_at).where(
-                keys.c.bucket.in_(buckets), keys.c.key == fingerprint
+                keys.c.bucket.in_(range(BUCKETS)), keys.c.key == fingerprint
             )
         )
     ).first()

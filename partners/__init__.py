@@ -6,7 +6,7 @@ from .batch import MAX_ITEMS, Request, post_batch
 from .burn import AuthorizeRequest, BurnRequest, authorize_burn, burn
 from .burn_caps import Cap, CapName
 from .detail import Detail, LineShare, decode_detail
-from .directories import Directories
+from .directories import Directories, shown_directory
 from .directory import (
     Agreement,
     Directory,
@@ -112,6 +112,7 @@ __all__ = [
     "record",
     "reinstate_outlet",
     "reinstate_partner",
+    "shown_directory",
     "suspend_outlet",
     "suspend_partner",
     "void_burn",

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.kernel.database import Database
 
@@ -20,6 +21,14 @@ POLL_SECONDS: Final = 1.0
 log = structlog.get_logger()
 
 _LOST: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+async def shown_directory(connection: AsyncConnection) -> Directory:
+    """What the connection's role may see of the directory; on a reading connection, one partner's part.
+
+    The connection must be in a REPEATABLE READ transaction.
+    """
+    return await store.load_directory(connection)
 
 
 class Directories:

@@ -166,24 +166,24 @@ class Partner(Node):
     )
 
     @computed("The terms in force now; null before the first.")
-    def agreement(self, info: Info) -> Agreement | None:
+    async def agreement(self, info: Info) -> Agreement | None:
         """The agreement of today."""
-        directory = info.context.directory
+        directory = await info.context.shown_directory()
         found = directory.agreement_at(self.number, info.context.now)
         return None if found is None else agreement_of(found, directory.programme.currency)
 
     @computed("Every version of the terms, earliest start first.")
-    def agreements(self, info: Info) -> list[Agreement]:
+    async def agreements(self, info: Info) -> list[Agreement]:
         """The history and what is dated ahead."""
-        directory = info.context.directory
+        directory = await info.context.shown_directory()
         return [
             agreement_of(each, directory.programme.currency) for each in directory.agreements_of(self.number)
         ]
 
     @computed("The shops and sites.")
-    def outlets(self, info: Info, first: First = 20, after: After = None) -> OutletConnection:
+    async def outlets(self, info: Info, first: First = 20, after: After = None) -> OutletConnection:
         """A page of outlets."""
-        known = info.context.directory.outlets_of(self.number)
+        known = (await info.context.shown_directory()).outlets_of(self.number)
         page, more = page_of(known, first=first, after=after)
         return OutletConnection(
             nodes=[outlet_of(each) for each in page],
@@ -193,7 +193,7 @@ class Partner(Node):
     @computed("What it gave and took in the open period so far; null before the programme.")
     async def position(self, info: Info) -> Position | None:
         """The live position."""
-        async with info.context.services.database.writer.connect() as connection:
+        async with info.context.reading() as connection:
             calendar = await fence.load_calendar(connection)
             if calendar is None:
                 return None
@@ -205,7 +205,7 @@ class Partner(Node):
     @computed("Its OAuth clients, revoked ones included.")
     async def clients(self, info: Info) -> list[Client]:
         """The programs that act for it."""
-        async with info.context.services.database.writer.connect() as connection:
+        async with info.context.reading() as connection:
             return [client_of(each) for each in await clients_of(connection, self.number)]
 
 
@@ -337,10 +337,10 @@ def terms_of(known: KnownTerms, currency: str) -> Terms:
     )
 
 
-def visible_partner(context: Context, number: int) -> Partner | None:
+async def visible_partner(context: Context, number: int) -> Partner | None:
     """The partner, unless the caller acts for another one."""
     own = context.known_caller.partner
-    known = context.directory.partners.get(number)
+    known = (await context.shown_directory()).partners.get(number)
     return None if known is None or own not in {None, number} else partner_of(known)
 
 

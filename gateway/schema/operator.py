@@ -208,17 +208,17 @@ class OperatorQuery:
         return programme_of(directory.programme) if directory.has_programme else None
 
     @query(READ, MANAGE, description="One's own partner, or for the operator any; null when there is none.")
-    def partner(self, info: Info, id: PartnerId = None) -> Partner | None:  # noqa: A002
+    async def partner(self, info: Info, id: PartnerId = None) -> Partner | None:  # noqa: A002
         """A partner that the caller may see."""
         number = info.context.known_caller.partner if id is None else partner_number(id)
-        return None if number is None else visible_partner(info.context, number)
+        return None if number is None else await visible_partner(info.context, number)
 
     @query(READ, MANAGE, description="Every partner that the caller may see, in the order they joined.")
-    def partners(self, info: Info, first: First = 20, after: After = None) -> PartnerConnection:
+    async def partners(self, info: Info, first: First = 20, after: After = None) -> PartnerConnection:
         """A page of partners."""
-        context = info.context
-        own = context.known_caller.partner
-        known = [each for each in context.directory.partners.values() if own in {None, each.id}]
+        own = info.context.known_caller.partner
+        directory = await info.context.shown_directory()
+        known = [each for each in directory.partners.values() if own in {None, each.id}]
         page, more = page_of(sorted(known, key=lambda each: each.id), first=first, after=after)
         return PartnerConnection(
             nodes=[partner_of(each) for each in page],

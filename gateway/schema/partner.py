@@ -8,7 +8,7 @@ from typing import Annotated
 import strawberry
 
 from gateway.context import Context, Info
-from ledger import Recorded
+from ledger import Recorded, records
 from partners import (
     Answer,
     QuoteRequest,
@@ -253,13 +253,15 @@ class TillQuery:
     async def operations(self, info: Info, key: Key) -> list[Operation]:
         """None or one operation."""
         context = info.context
-        recorded = await context.services.ledger.operation_by_key(context.known_caller.principal, key)
+        async with context.reading() as connection:
+            recorded = await records.operation_by_key(connection, context.known_caller.principal, key)
         return [] if recorded is None else [recorded_operation(recorded)]
 
 
 async def operation_for(context: Context, number: int) -> Operation | None:
     """The operation, unless it is another partner's."""
-    recorded = await context.services.ledger.operation(number)
+    async with context.reading() as connection:
+        recorded = await records.operation(connection, number)
     if recorded is None or not _may_see(context, recorded):
         return None
     return recorded_operation(recorded)

@@ -44,7 +44,7 @@ class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery):
             return await operation_for(info.context, number)
         if kind == "Period" and READ_SETTLEMENT in scopes:
             return await period_for(info.context, number)
-        return None if scopes.isdisjoint({READ, MANAGE}) else _in_directory(info.context, kind, number)
+        return None if scopes.isdisjoint({READ, MANAGE}) else await _in_directory(info.context, kind, number)
 
 
 @strawberry.type(description="What can be done.")
@@ -54,17 +54,17 @@ class Mutation(
     """Every deed."""
 
 
-def _in_directory(context: Context, kind: str, number: int) -> Partner | Outlet | Agreement | None:
+async def _in_directory(context: Context, kind: str, number: int) -> Partner | Outlet | Agreement | None:
     """A partner, or what belongs to one, if the caller may see that partner."""
-    directory = context.directory
+    directory = await context.shown_directory()
     if kind == "Partner":
-        return visible_partner(context, number)
+        return await visible_partner(context, number)
     if kind == "Outlet":
         outlet = directory.outlets.get(number)
-        return outlet_of(outlet) if outlet and visible_partner(context, outlet.partner) else None
+        return outlet_of(outlet) if outlet and await visible_partner(context, outlet.partner) else None
     if kind == "Agreement":
         agreement = directory.agreements.get(number)
-        if agreement and visible_partner(context, agreement.partner):
+        if agreement and await visible_partner(context, agreement.partner):
             return agreement_of(agreement, directory.programme.currency)
     return None
 

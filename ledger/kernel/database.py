@@ -11,7 +11,7 @@ from typing import Final
 
 import asyncpg
 from sqlalchemy import MetaData
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 metadata: Final = MetaData(
@@ -33,6 +33,13 @@ LANE_SETTINGS: Final = {
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
     "jit": "off",
+}
+
+
+READER_SETTINGS: Final = {
+    # A table's name means the view of it that is filtered by partner, where there is one.
+    "search_path": "filtered, public",
+    "default_transaction_read_only": "on",
 }
 
 
@@ -58,8 +65,14 @@ class Database:
             reset=_keep_as_is,
         )
         return cls(
-            writer=_engine(writer_url, engine_connections),
-            reader=_engine(reader_url, engine_connections),
+            writer=create_async_engine(_async_url(writer_url), pool_size=engine_connections, max_overflow=0),
+            reader=create_async_engine(
+                _async_url(reader_url),
+                pool_size=engine_connections,
+                max_overflow=0,
+                isolation_level="REPEATABLE READ",
+                connect_args={"server_settings": READER_SETTINGS},
+            ),
             pool=pool,
         )
 
@@ -79,6 +92,5 @@ def plain_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _engine(url: str, connections: int) -> AsyncEngine:
-    async_url = make_url(url).set(drivername="postgresql+asyncpg")
-    return create_async_engine(async_url, pool_size=connections, max_overflow=0, pool_pre_ping=False)
+def _async_url(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+asyncpg")
