@@ -130,7 +130,8 @@ class World:
     def _command(self, step: Step) -> Command:
         now = self.ledger.clock.now()
         common: dict[str, Any] = {
-            "key": f"{self.number}-{step.key}",
+            # A key is known within a bucket, so one given to two members there would tie their order.
+            "key": f"{self.number}-{step.member}-{step.key}",
             "partner": self._partner(step.partner),
             "occurred_at": now,
             "digest": repr((step.kind, step.partner, step.points)).encode(),
