@@ -49,11 +49,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         programme_clock = await ProgrammeClock.read(database)
         programme_clock.start()
         stack.push_async_callback(programme_clock.stop)
-        addresses = Addresses(settings.issuer)
+        addresses = _addresses(settings)
         key_ring = KeyRing(_key_sealer(keys))
         verifier = Verifier(key_ring, addresses)
         upkeep = Upkeep(database, key_ring, verifier)
-        await upkeep.start()
+        await _start(upkeep)
         stack.push_async_callback(upkeep.stop)
         ledger = _ledger(settings, database, programme_clock.clock)
         await ledger.start()
@@ -95,6 +95,20 @@ def master_keys(settings: Settings) -> MasterKeys:
         return MasterKeys.from_text(settings.require("master_key"))
     except ValueError as error:
         raise Unable(f"KOPILKA_MASTER_KEY is wrong: {error}.") from None
+
+
+def _addresses(settings: Settings) -> Addresses:
+    try:
+        return Addresses(settings.issuer)
+    except ValueError as error:
+        raise Unable(f"KOPILKA_ISSUER is wrong: {error}.") from None
+
+
+async def _start(upkeep: Upkeep) -> None:
+    try:
+        await upkeep.start()
+    except ValueError as error:
+        raise Unable(f"KOPILKA_MASTER_KEY is not the one of this database: {error}.") from None
 
 
 def _key_sealer(keys: MasterKeys) -> KeySealer:
