@@ -9,7 +9,7 @@ from .keys import MasterKeys
 from .privacy import forget
 from .profile import Profile, profile
 from .rotation import reindex, rewrap
-from .tokens import Presented, Tokens, make_token
+from .tokens import MemberTokenExpired, Presented, StepUpRequired, Tokens, make_token
 
 __all__ = [
     "Consent",
@@ -18,8 +18,10 @@ __all__ = [
     "Handles",
     "MasterKeys",
     "MemberNotFound",
+    "MemberTokenExpired",
     "Presented",
     "Profile",
+    "StepUpRequired",
     "Tokens",
     "consents_of",
     "enrol",

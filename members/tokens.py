@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ledger.kernel.database import Database
+from ledger.kernel.refusals import Refusal
 
 from . import store
 from .card import CARD_FIELD, LOCATOR_BYTES, locator_of, unpack
@@ -32,6 +33,26 @@ _MAC_BYTES: Final = 10
 _TEXT_LENGTH: Final = 40
 _TOLERATED_STEPS: Final = 1
 _TRUSTED_FOR: Final = timedelta(minutes=5)
+
+
+class MemberTokenExpired(Refusal):
+    """The token is genuine and too old to prove that the member is there."""
+
+    code = "MEMBER_TOKEN_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("this QR code is out of date: ask for a fresh one", field=("member", "qr"))
+
+
+class StepUpRequired(Refusal):
+    """A phone, a card or a handle says who the member is, and not that the member is there."""
+
+    code = "STEP_UP_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "burning needs the member's presence: scan the QR code of the member's app", field=("member",)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,16 @@ from typing import Final
 from gateway.context import Context
 from ledger.commands import Refused
 from ledger.kernel.refusals import InvalidInput
-from members import MemberNotFound, Presented, find, find_many, read_card, read_phone
+from members import (
+    MemberNotFound,
+    MemberTokenExpired,
+    Presented,
+    StepUpRequired,
+    find,
+    find_many,
+    read_card,
+    read_phone,
+)
 
 from .errors import below
 from .receipt import MemberInput
@@ -24,16 +33,8 @@ class Presence:
     unproven: Refused | None = None
 
 
-_STEP_UP: Final = Refused(
-    code="STEP_UP_REQUIRED",
-    message="burning needs the member's presence: scan the QR code of the member's app",
-    field=("member",),
-)
-_EXPIRED: Final = Refused(
-    code="MEMBER_TOKEN_EXPIRED",
-    message="this QR code is out of date: ask for a fresh one",
-    field=("member", "qr"),
-)
+_STEP_UP: Final = Refused.of(StepUpRequired())
+_EXPIRED: Final = Refused.of(MemberTokenExpired())
 
 
 async def identify(context: Context, given: MemberInput) -> Presence:

@@ -17,7 +17,6 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-import gateway.schema.presence  # noqa: F401  # the last room with codes of its own
 import ledger.refusals  # noqa: F401
 import settlement  # noqa: F401
 from gateway.commands.schema import _breaking
