@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ledger import MoneyLine
+from ledger.commands import MoneyLine
 from ledger.fence import Span
 from ledger.kernel.ids import OPERATOR
 

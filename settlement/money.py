@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from ledger import MoneyLine, accounts
+from ledger import accounts
+from ledger.commands import MoneyLine
 from ledger.kernel.ids import OPERATOR
 from ledger.kernel.rounding import half_even
 
