@@ -13,6 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -62,9 +63,7 @@ async def _measure(place: dict[str, Any], *, quick: bool) -> dict[str, float]:
         _check(answers, '"userErrors":[]')
         earn_rates.append(earns / seconds)
         requests = [
-            _request(
-                url, token, _POST_BATCH, {"items": [{"earn": _receipt(handles)} for _ in range(BATCH)]}
-            )
+            _request(url, token, _POST_BATCH, {"items": [{"earn": _receipt(handles)} for _ in range(BATCH)]})
             for _ in range(batches)
         ]
         answers, seconds = await drive(url, requests, BATCHES_AT_ONCE)
@@ -141,10 +140,21 @@ async def _enrol(url: str, token: str) -> list[str]:
 @contextmanager
 def _coalition() -> Iterator[dict[str, Any]]:
     """`kopilka up` as a child, with a folder of its own."""
-    folder = tempfile.mkdtemp(prefix="kopilka-bench-")
+    folder = Path(tempfile.mkdtemp(prefix="kopilka-bench-"))
+    folder.chmod(0o711)  # as root, the servers' account passes through
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "gateway.cli", "up", "--data", folder, "--port", str(port), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "up",
+        "--data",
+        str(folder),
+        "--port",
+        str(port),
+        "--json",
+    ]
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None

@@ -60,7 +60,7 @@ def own_server(*, data: Path | None, keep: bool) -> Iterator[Place]:
     Its data is in `data`, which stays, or in a folder of its own that is removed unless it is
     to be kept.
     """
-    folder = data or Path(tempfile.mkdtemp(prefix="kopilka-replay-"))
+    folder = data or _passable_folder()
     child = _start(folder)
     try:
         yield _wait_until_ready(child)
@@ -68,6 +68,13 @@ def own_server(*, data: Path | None, keep: bool) -> Iterator[Place]:
         _stop(child)
         if data is None and not keep:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _passable_folder() -> Path:
+    """A new folder that the servers' account passes through, should this be root: all stays below it."""
+    folder = Path(tempfile.mkdtemp(prefix="kopilka-replay-"))
+    folder.chmod(0o711)
+    return folder
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
