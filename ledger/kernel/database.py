@@ -53,7 +53,7 @@ class Database:
 
     @classmethod
     async def open(
-        cls, *, writer_url: str, reader_url: str, lane_connections: int = 4, engine_connections: int = 8
+        cls, *, writer_url: str, reader_url: str, lane_connections: int = 2, engine_connections: int = 8
     ) -> Database:
         """Connect as writer and reader. URLs are `postgresql://user:password@host:port/name`."""
         pool = await asyncpg.create_pool(
@@ -65,11 +65,15 @@ class Database:
             reset=_keep_as_is,
         )
         return cls(
-            writer=create_async_engine(_async_url(writer_url), pool_size=engine_connections, max_overflow=0),
+            # A statement that fails is logged, and what it was given may be a person's.
+            writer=create_async_engine(
+                _async_url(writer_url), pool_size=engine_connections, max_overflow=0, hide_parameters=True
+            ),
             reader=create_async_engine(
                 _async_url(reader_url),
                 pool_size=engine_connections,
                 max_overflow=0,
+                hide_parameters=True,
                 isolation_level="REPEATABLE READ",
                 connect_args={"server_settings": READER_SETTINGS},
             ),
