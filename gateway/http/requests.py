@@ -42,9 +42,15 @@ class BodyTooLarge(BadRequest):
 _decoder: Final = msgspec.json.Decoder(GraphQLRequest)
 
 
+_DROPPED: Final = 4
+"""A body of so many times the limit is still taken before it is refused; a larger one is cut off."""
+
+
 async def read_body(receive: Receive, limit: int, announced: bytes | None) -> bytes:
-    """The whole body. Raises `BodyTooLarge`, before reading it if its length was announced."""
+    """The whole body. Raises `BodyTooLarge`, before keeping any of it if its length was announced."""
     if announced is not None and (not announced.isdigit() or int(announced) > limit):
+        if announced.isdigit() and int(announced) <= _DROPPED * limit:
+            await _drop(receive)
         raise BodyTooLarge(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -63,6 +69,12 @@ async def read_body(receive: Receive, limit: int, announced: bytes | None) -> by
             raise BodyTooLarge(limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def _drop(receive: Receive) -> None:
+    """Take a body and keep nothing: many a client listens only when all of it is sent."""
+    while (await receive()).get("more_body"):
+        pass
 
 
 def request_of_body(body: bytes) -> GraphQLRequest:
