@@ -14,7 +14,7 @@ from gateway.settings import Settings, read_settings
 from gateway.unable import Unable
 
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="The data folder [default: .kopilka, or KOPILKA_DATA_DIR].")
+    Path | None, typer.Option("--data", help="The data folder (default: .kopilka, or KOPILKA_DATA_DIR).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -27,7 +27,7 @@ ClockOption = Annotated[
     typer.Option("--clock", help="For a new installation: the machine's clock, or one that is driven."),
 ]
 StartsAtOption = Annotated[
-    datetime | None, typer.Option("--starts-at", help="Where a driven clock begins, UTC [default: now].")
+    datetime | None, typer.Option("--starts-at", help="Where a driven clock begins, UTC (default: now).")
 ]
 
 

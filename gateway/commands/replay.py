@@ -37,7 +37,7 @@ def journey_command(
     credentials: Annotated[
         Path | None, typer.Option(help="The line of that server's `kopilka up --json`, in a file.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Only so many days [default: all].")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Only so many days (default: all).")] = None,
     data: Annotated[
         Path | None, typer.Option(help="The own server's data folder, which stays, to replay again.")
     ] = None,

@@ -32,7 +32,7 @@ _READY_SECONDS: Final = 60.0
 
 
 def up_command(
-    port: Annotated[int | None, typer.Option(help="Where to serve [default: 8000].")] = None,
+    port: Annotated[int | None, typer.Option(help="Where to serve (default: 8000).")] = None,
     data: DataOption = None,
     clock: ClockOption = None,
     starts_at: StartsAtOption = None,
