@@ -110,8 +110,7 @@ def test_the_settlement_example_prints_what_it_shows() -> None:
 
     said = _run(command.removeprefix("$ "), {"COLUMNS": "80"})
 
-    printed = "".join(f"{line.rstrip()}\n" for line in said.splitlines())
-    assert printed.startswith(expected.partition(_ANYTHING)[0])
+    assert _trimmed(said).startswith(expected.partition(_ANYTHING)[0])
 
 
 def test_the_figures_that_it_names_are_those_measured() -> None:
@@ -156,7 +155,7 @@ class Step:
                 assert _is_like(json.loads(expected), came), f"{self.command}\n{left}"
                 left = left[end:].strip()
             else:
-                assert _is_like(expected.strip(), left), f"{self.command}\n{left}"
+                assert _is_like(expected.strip(), _trimmed(left).strip()), f"{self.command}\n{left}"
                 left = ""
         assert not left, f"{self.command}\nsaid more than the README shows: {left}"
 
@@ -222,6 +221,11 @@ def _up(command: str, data: Path) -> Iterator[dict[str, str]]:
         process.wait(60)
         for server in ("postgres", "valkey"):
             remove_server_folder(data / server)
+
+
+def _trimmed(text: str) -> str:
+    """The text without the blanks that fill up its lines."""
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def _between(start: str, end: str) -> str:
