@@ -57,15 +57,13 @@ def _figures(tps: float, rounds: dict[int, list[Measured]]) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def _ledger(
-    addresses: Addresses, lanes: int = 8, connections: int = 4
-) -> AsyncIterator[tuple[Ledger, Database]]:
+async def _ledger(addresses: Addresses) -> AsyncIterator[tuple[Ledger, Database]]:
     database = await Database.open(writer_url=addresses.writer, reader_url=addresses.reader)
     now = datetime.now(UTC)
     month = datetime(now.year, now.month, 1, tzinfo=UTC)
     async with database.writer.begin() as connection:
         await fence.extend(connection, [(1, month, month.replace(year=now.year + 1))], "Europe/Moscow")
-    ledger = Ledger(database, WallClock(), lanes=lanes, connections=connections, queue_limit=QUEUE_LIMIT)
+    ledger = Ledger(database, WallClock(), queue_limit=QUEUE_LIMIT)
     await ledger.start()
     garbage.look_rarely()  # as `kopilka serve` does
     try:

@@ -7,7 +7,7 @@ commit. A refusal is an answer like any other and never aborts the batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -37,6 +37,10 @@ class Fault(msgspec.Struct, frozen=True):
     error: Exception
 
 
+class CalendarOutrun(Exception):
+    """Programme time has left the calendar that this process knows."""
+
+
 Answer = Outcome | Fault
 
 
@@ -45,19 +49,41 @@ async def run(
     commands: Sequence[Command],
     *,
     calendar: Calendar,
+    months: set[date],
     now: Callable[[], datetime],
     clock_is_driven: bool,
 ) -> list[Answer]:
-    """Post `commands` in one transaction and give their answers, in order."""
+    """Post `commands` in one transaction and give their answers, in order.
+
+    `months` are those whose partitions are known to exist; more may be added. Raises
+    `CalendarOutrun` when another process has moved time past the calendar given.
+    """
     keys = [Keys.of(command) if command.key else None for command in commands]
     async with connection.transaction():
         buckets = sorted({command.bucket for command in commands})
         heads, driven_at = await store.lock_heads(connection, buckets)
         at = driven_at if clock_is_driven else now()
+        latest = max(at, *(head.recorded_at for head in heads))
+        if clock_is_driven and latest > now() and not calendar.reaches(latest):
+            raise CalendarOutrun
+        made = await _make_partitions(connection, latest, months)
         loaded = await load(connection, heads, commands, keys, at)
         decided = _decide_all(loaded, commands, keys, at, calendar)
         await _write(connection, decided)
+    months |= made
     return decided.answers
+
+
+async def _make_partitions(connection: store.Connection, at: datetime, known: set[date]) -> set[date]:
+    """See to it that history of this month and of the next has a place. Gives the months made.
+
+    Before anything is read or written, so that nobody waits for a lock that we hold.
+    """
+    this = at.date().replace(day=1)
+    missing = {this, (this + timedelta(days=32)).replace(day=1)} - known
+    for month in sorted(missing):
+        await store.make_partitions(connection, month)
+    return missing
 
 
 class _Decided:

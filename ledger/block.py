@@ -62,6 +62,8 @@ class Block:
 
     def _pass_fences(self) -> None:
         """The first batch at or after a period's end moves its own bucket's fence."""
+        if self.head.fenced is not None:
+            return
         while (span := self.calendar.span(self.period)) is not None and self.at >= span.ends_at:
             self.moved_fences.append(self.period)
             self.period += 1

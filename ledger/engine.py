@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import text, update
+import structlog
+from sqlalchemy import select, text, update
 
 from . import fence, records
+from .batch import Answer, Fault
 from .commands import Command, PassFence, Refused, Settle
 from .decide import kind_of
 from .kernel.clock import Clock, DrivenClock
 from .kernel.database import Database
 from .kernel.ids import BUCKETS
 from .kernel.tables import clock as clock_table
-from .lane import Lanes
+from .lane import Lanes, LedgerFault
 from .outcomes import Balance, Outcome
 from .records import Recorded
-from .refusals import HoldNotFound
+from .refusals import Faulted, HoldNotFound
+
+log = structlog.get_logger()
 
 SWEEP_SIZE: Final = 2_000
 _ADVANCING: Final = 0x6B6F7069
@@ -34,8 +39,8 @@ class Ledger:
         database: Database,
         clock: Clock,
         *,
-        lanes: int = 8,
-        connections: int = 4,
+        lanes: int = 4,
+        connections: int = 2,
         batch_limit: int = 512,
         queue_limit: int = 16_384,
     ) -> None:
@@ -45,6 +50,7 @@ class Ledger:
         self._lanes = Lanes(
             database.pool,
             now=clock.now,
+            read_calendar=self._read_calendar,
             clock_is_driven=clock.is_driven,
             lanes=lanes,
             connections=connections,
@@ -63,32 +69,55 @@ class Ledger:
 
     async def reload_calendar(self) -> None:
         """Read the periods again, after the programme was created or its calendar extended."""
+        self._lanes.calendar = await self._read_calendar()
+
+    async def _read_calendar(self) -> fence.Calendar | None:
         async with self._database.writer.connect() as connection:
-            self._lanes.calendar = await fence.load_calendar(connection)
+            return await fence.load_calendar(connection)
 
     async def submit(self, command: Command) -> Outcome:
         """Post one command and give its outcome; a refusal is an outcome.
 
         Raises `Throttled` when too much is waiting, `LedgerFault` on a mistake of our own.
         """
-        return (await self.submit_many((command,)))[0]
+        if not 0 <= command.bucket < BUCKETS:
+            return self._stray(command)
+        (answer,) = await self._lanes.submit((command,))
+        if isinstance(answer, Fault):
+            raise LedgerFault("a command could not be posted") from answer.error
+        return answer
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Outcome]:
-        """Post commands and give their outcomes in order; order is kept for each member."""
-        strays = {i for i, command in enumerate(commands) if not 0 <= command.bucket < BUCKETS}
-        if not strays:
-            return await self._lanes.submit(commands)
-        kept = iter(await self._lanes.submit([c for i, c in enumerate(commands) if i not in strays]))
-        return [self._stray(command) if i in strays else next(kept) for i, command in enumerate(commands)]
+        """Post commands and give their outcomes in order; order is kept for each member.
+
+        A mistake of our own is the outcome `FAULT` of the command that met it, and of no other.
+        Raises `Throttled` when too much is waiting: nothing was posted then.
+        """
+        known = [command for command in commands if 0 <= command.bucket < BUCKETS]
+        answers = iter(await self._lanes.submit(known))
+        return [
+            self._outcome(command, next(answers)) if 0 <= command.bucket < BUCKETS else self._stray(command)
+            for command in commands
+        ]
+
+    def _outcome(self, command: Command, answer: Answer) -> Outcome:
+        if isinstance(answer, Outcome):
+            return answer
+        reference = secrets.token_hex(8)
+        log.error("ledger.fault", reference=reference, kind=kind_of(command), exc_info=answer.error)
+        return self._unposted(command, Refused.of(Faulted(reference)))
 
     def _stray(self, command: Command) -> Outcome:
         """No bucket has such a number, so what the command names does not exist."""
+        return self._unposted(command, Refused.of(HoldNotFound()))
+
+    def _unposted(self, command: Command, refused: Refused) -> Outcome:
         return Outcome(
             operation=0,
             kind=kind_of(command),
             recorded_at=self.clock.now(),
             balance=Balance(),
-            refused=Refused.of(HoldNotFound()),
+            refused=refused,
         )
 
     async def balance(self, member: int) -> Balance:
@@ -153,7 +182,7 @@ class Ledger:
         async with self._database.writer.connect() as connection:
             due_at = await records.soonest_due(connection)
             calendar = self._lanes.calendar
-            lagging = await fence.earliest_open(connection)
+            lagging = await records.earliest_writable(connection)
         span = calendar.span(lagging) if calendar is not None and lagging is not None else None
         instants = [at for at in (due_at, span.ends_at if span else None) if at is not None and at <= to]
         return min(instants, default=None)
@@ -167,6 +196,7 @@ class Ledger:
             await self.pass_fences(ended[-1])
 
     async def _set_clock(self, clock: DrivenClock, at: datetime) -> None:
+        """Move the clock to `at` unless it is past that, and take over where it stands."""
         async with self._database.writer.begin() as connection:
             await connection.execute(update(clock_table).where(clock_table.c.now < at).values(now=at))
-        clock.see(at)
+            clock.see((await connection.execute(select(clock_table.c.now))).scalar_one())

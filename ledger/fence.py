@@ -31,6 +31,10 @@ class Calendar:
         self.zone = zone
         self._by_period = {span.period: span for span in self.spans}
 
+    def reaches(self, at: datetime) -> bool:
+        """Whether the periods known go past `at`."""
+        return at < self.spans[-1].ends_at
+
     def span(self, period: int) -> Span | None:
         """The instants of `period`, None if it is not in the calendar."""
         return self._by_period.get(period)
@@ -60,13 +64,7 @@ async def load_calendar(connection: AsyncConnection) -> Calendar | None:
     return Calendar([Span(r.period, r.starts_at, r.ends_at) for r in rows], ZoneInfo(rows[0].zone))
 
 
-async def earliest_open(connection: AsyncConnection) -> int | None:
-    """The earliest period that some bucket's head is still in."""
-    found: int | None = await connection.scalar(select(func.min(heads.c.period)))
-    return found
-
-
 async def all_past(connection: AsyncConnection, period: int) -> bool:
     """True when every bucket's head has left `period`."""
-    earliest = await earliest_open(connection)
+    earliest = await connection.scalar(select(func.min(heads.c.period)))
     return earliest is not None and earliest > period

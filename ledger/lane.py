@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from time import monotonic
 from typing import Final
 
 import asyncpg
 import structlog
 
-from . import store
-from .batch import Answer, Fault, run
+from .batch import Answer, CalendarOutrun, Fault, run
 from .commands import Command
 from .fence import Calendar
 from .kernel.ids import BUCKETS, MEMBER_BUCKETS, TREASURY
 from .kernel.refusals import Throttled
-from .outcomes import Outcome
 
 log = structlog.get_logger()
 
@@ -48,13 +46,16 @@ class LedgerFault(Exception):
     """A command failed by our own mistake; nothing of it was posted."""
 
 
+_UNANSWERED: Final = Fault(LedgerFault("not answered yet"))
+
+
 class Ticket:
     """Where the answers to commands submitted together are gathered."""
 
     __slots__ = ("answers", "done", "left")
 
     def __init__(self, size: int) -> None:
-        self.answers: list[Answer | None] = [None] * size
+        self.answers: list[Answer] = [_UNANSWERED] * size
         self.left = size
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -93,14 +94,16 @@ class Lanes:
         pool: asyncpg.Pool,
         *,
         now: Callable[[], datetime],
+        read_calendar: Callable[[], Awaitable[Calendar | None]],
         clock_is_driven: bool,
-        lanes: int = 8,
-        connections: int = 4,
-        batch_limit: int = 512,
-        queue_limit: int = 16_384,
+        lanes: int,
+        connections: int,
+        batch_limit: int,
+        queue_limit: int,
     ) -> None:
         self._pool = pool
         self._now = now
+        self._read_calendar = read_calendar
         self._clock_is_driven = clock_is_driven
         self._lanes = [Lane(number) for number in range(lanes + 1)]
         self._lane_of = [bucket * lanes // MEMBER_BUCKETS for bucket in range(MEMBER_BUCKETS)]
@@ -112,7 +115,7 @@ class Lanes:
         self._unanswered = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._months: set[tuple[int, int]] = set()
+        self._months: set[date] = set()
         self._work = asyncio.Semaphore(0)
         self._drainers: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -132,11 +135,10 @@ class Lanes:
         await asyncio.gather(*self._drainers, return_exceptions=True)
         self._drainers = []
 
-    async def submit(self, commands: Sequence[Command]) -> list[Outcome]:
-        """The outcomes of `commands`, in order. Order is kept within a bucket.
+    async def submit(self, commands: Sequence[Command]) -> list[Answer]:
+        """The answers to `commands`, in order. Order is kept within a bucket.
 
         Raises `Throttled` when the queue has no room for all of them: nothing was taken then.
-        Raises `LedgerFault` if one of them failed by our own mistake.
         """
         if not commands:
             return []
@@ -157,7 +159,7 @@ class Lanes:
         for _ in touched:
             self._work.release()
         await ticket.done
-        return [_outcome(answer) for answer in ticket.answers]
+        return ticket.answers
 
     async def _drain(self) -> None:
         while True:
@@ -193,6 +195,8 @@ class Lanes:
                 await asyncio.sleep(RETRY_SECONDS)
             except asyncpg.DeadlockDetectedError:
                 continue
+            except CalendarOutrun:
+                self.calendar = None
             except Exception as error:  # noqa: BLE001 - whoever waits must get an answer, whatever it was
                 if len(commands) == 1:
                     return [Fault(error)]
@@ -200,28 +204,21 @@ class Lanes:
                 return [(await self._answers([command]))[0] for command in commands]
 
     async def _run(self, commands: Sequence[Command]) -> Sequence[Answer]:
-        if self.calendar is None:
-            raise LedgerFault("there is no programme yet")
+        calendar = await self._present_calendar()
         async with self._pool.acquire() as connection:
-            await self._make_partitions(connection)
             return await run(
                 connection,
                 commands,
-                calendar=self.calendar,
+                calendar=calendar,
+                months=self._months,
                 now=self._now,
                 clock_is_driven=self._clock_is_driven,
             )
 
-    async def _make_partitions(self, connection: store.Connection) -> None:
-        """History of this month and of the next needs a place before it is written."""
-        at = self._now()
-        if (at.year, at.month) not in self._months:
-            await store.make_partitions(connection, at.date())
-            await store.make_partitions(connection, at.date().replace(day=28) + timedelta(days=4))
-            self._months.add((at.year, at.month))
-
-
-def _outcome(answer: Answer | None) -> Outcome:
-    if isinstance(answer, Outcome):
-        return answer
-    raise LedgerFault("a command could not be posted") from (answer.error if answer else None)
+    async def _present_calendar(self) -> Calendar:
+        """The calendar, read again when time has outrun it: another process may have extended it."""
+        if self.calendar is None or not self.calendar.reaches(self._now()):
+            self.calendar = await self._read_calendar()
+        if self.calendar is None:
+            raise LedgerFault("there is no programme yet")
+        return self.calendar

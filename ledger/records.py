@@ -127,6 +127,13 @@ async def soonest_due(connection: AsyncConnection) -> datetime | None:
     return found
 
 
+async def earliest_writable(connection: AsyncConnection) -> int | None:
+    """The earliest period that some bucket's head is still in, read-only buckets left aside."""
+    query = select(func.min(heads.c.period)).where(heads.c.fenced.is_(None))
+    found: int | None = await connection.scalar(query)
+    return found
+
+
 async def due_members(connection: AsyncConnection, at: datetime, limit: int) -> list[int]:
     """Members whose wallets have something due at `at`, longest overdue first."""
     query = (
@@ -139,8 +146,9 @@ async def due_members(connection: AsyncConnection, at: datetime, limit: int) -> 
 
 
 async def lagging_buckets(connection: AsyncConnection, period: int) -> list[int]:
-    """Buckets that have not left `period` yet."""
-    return list(await connection.scalars(select(heads.c.bucket).where(heads.c.period <= period)))
+    """Buckets that have not left `period` yet and may be written."""
+    query = select(heads.c.bucket).where(heads.c.period <= period, heads.c.fenced.is_(None))
+    return list(await connection.scalars(query))
 
 
 def _is_open() -> Any:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger.accounts import FLOW_OF
 from ledger.binary import instant, line_row, operation_row
 from ledger.chain import GENESIS, HASH_MODULUS, block_hash, leaf, merkle_root, moved
-from ledger.kernel.ids import sequence_of
+from ledger.kernel.ids import compose, sequence_of
 from ledger.tables import blocks, flows, heads, lines, operations
 
 _BLOCKS_AT_ONCE: Final = 500
@@ -44,9 +44,14 @@ async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
             previous, height, sequence = rows[-1].hash, rows[-1].height, _last_sequence(rows[-1])
         if (height, previous) != (head.height, bytes(head.hash)):
             yield Flaw(head.bucket, f"head says height {head.height}, the last block is {height}")
-        stray = await _operation_after(connection, head.bucket, sequence)
-        if stray is not None:
-            yield Flaw(head.bucket, f"operation {stray} is in no block")
+        for table, id_ in ((operations, operations.c.id), (lines, lines.c.operation)):
+            stray = await _after(connection, table, head.bucket, id_, sequence)
+            if stray is not None:
+                yield Flaw(head.bucket, f"{table.name} of operation {stray} are in no block")
+    for table in (operations, lines, blocks):
+        bucket = await _bucket_without_head(connection, table)
+        if bucket is not None:
+            yield Flaw(bucket, f"{table.name} of bucket {bucket}, which is none")
 
 
 async def _check(
@@ -57,7 +62,11 @@ async def _check(
     found = await _rows(connection, operations, bucket, operations.c.id, first, last)
     line_rows = await _rows(connection, lines, bucket, lines.c.operation, first, last)
     lines_of = {id_: b"".join(map(_packed_line, group)) for id_, group in groupby(line_rows, itemgetter(1))}
-    salted = {row.id: (bytes(row.salt), _packed_operation(row)) for row in found}
+    salted: dict[int, tuple[bytes, bytes]] = {}
+    for row in found:
+        if row.id in salted:
+            yield Flaw(bucket, f"operation {row.id} is there more than once")
+        salted[row.id] = (bytes(row.salt), _packed_operation(row))
     for id_ in lines_of.keys() - salted.keys():
         yield Flaw(bucket, f"lines of operation {id_} have no operation")
     for block in rows:
@@ -160,12 +169,18 @@ async def _rows(
     return iter((await connection.execute(query)).all())
 
 
-async def _operation_after(connection: AsyncConnection, bucket: int, sequence: int) -> int | None:
+async def _after(
+    connection: AsyncConnection, table: Table, bucket: int, id_: Any, sequence: int
+) -> int | None:
+    """The first operation id in `table` behind the bucket's last block."""
     query = (
-        select(operations.c.id)
-        .where(operations.c.bucket == bucket, operations.c.id > bucket << 56 | sequence)
-        .order_by(operations.c.id)
-        .limit(1)
+        select(id_).where(table.c.bucket == bucket, id_ > compose(bucket, sequence)).order_by(id_).limit(1)
     )
+    found: int | None = await connection.scalar(query)
+    return found
+
+
+async def _bucket_without_head(connection: AsyncConnection, table: Table) -> int | None:
+    query = select(table.c.bucket).where(table.c.bucket.not_in(select(heads.c.bucket))).limit(1)
     found: int | None = await connection.scalar(query)
     return found

@@ -95,3 +95,13 @@ class BucketFenced(Refusal):
 
     def __init__(self) -> None:
         super().__init__("this part of the ledger is read-only while a finding is examined")
+
+
+class Faulted(Refusal):
+    """A command met a mistake of our own; nothing of it was posted."""
+
+    code = "FAULT"
+    retryable = True
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"this could not be posted; our log knows it as {reference}")

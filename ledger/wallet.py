@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -145,11 +146,11 @@ def new_wallet(member: int) -> Wallet:
     return Wallet(member, [0] * POINTS_KINDS, is_new=True)
 
 
-LOTS_PER_OPERATION = 64
+LOTS_PER_OPERATION: Final = 1 << 15
 
 
 def lot_id(operation: int, ordinal: int) -> int:
-    """The id of the `ordinal`-th (0–63) lot that an operation makes: it sorts as they were earned."""
+    """The id of the `ordinal`-th (0–32,767) lot that an operation makes: it sorts as they were earned."""
     if not 0 <= ordinal < LOTS_PER_OPERATION:
-        raise ValueError("an operation makes at most 64 lots")
+        raise ValueError("an operation makes at most 32,768 lots")
     return compose(operation >> 56, sequence_of(operation) * LOTS_PER_OPERATION + ordinal)

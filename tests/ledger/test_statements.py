@@ -64,7 +64,7 @@ async def overheard(database: Database, urls: Urls) -> AsyncIterator[Ledger]:
         setup=_listen,
         reset=_deafen,
     )
-    ledger = Ledger(replace(database, pool=pool), DrivenClock(START))
+    ledger = Ledger(replace(database, pool=pool), DrivenClock(START), lanes=8, connections=4)
     await ledger.start()
     yield ledger
     await ledger.drain()

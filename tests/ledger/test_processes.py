@@ -1,0 +1,67 @@
+"""Several processes on one database: the calendar and the clock that one moves, all follow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ledger import Ledger, fence
+from ledger.kernel.database import Database
+from tests.servers import Urls
+
+from .builders import FAR, START, an_earn
+from .instances import a_process, codes
+
+FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+async def test_a_process_started_before_the_programme_serves_it_once_it_exists(
+    database: Database, urls: Urls
+) -> None:
+    async with a_process(urls) as early:
+        async with database.writer.begin() as connection:
+            await fence.extend(connection, [(1, START, FAR)], "UTC")
+
+        assert codes([await early.submit(an_earn(5))]) == ["OK"]
+
+
+async def test_a_process_whose_calendar_is_old_learns_of_new_periods_by_itself(
+    database: Database, urls: Urls
+) -> None:
+    async with database.writer.begin() as connection:
+        await fence.extend(connection, [(1, START, FEBRUARY)], "UTC")
+    async with a_process(urls) as old:
+        async with database.writer.begin() as connection:
+            await fence.extend(connection, [(2, FEBRUARY, MARCH), (3, MARCH, FAR)], "UTC")
+        async with a_process(urls) as informed:
+            await informed.advance(MARCH + timedelta(days=1))
+
+        earned = await old.submit(an_earn(5, occurred_at=MARCH + timedelta(hours=1)))
+
+        recorded = await old.operation(earned.operation)
+    assert recorded is not None
+    assert (recorded.period, recorded.origin_period) == (3, 3)
+
+
+async def test_a_process_whose_clock_is_behind_still_finds_a_place_for_history(
+    database: Database, urls: Urls
+) -> None:
+    async with database.writer.begin() as connection:
+        await fence.extend(connection, [(1, START, FAR)], "UTC")
+    async with a_process(urls) as behind, a_process(urls) as ahead:
+        await behind.submit(an_earn(5))
+        await ahead.advance(datetime(2026, 6, 1, tzinfo=UTC))
+
+        outcome = await behind.submit(an_earn(5))
+
+    assert codes([outcome]) == ["OK"]
+    assert outcome.recorded_at == datetime(2026, 6, 1, tzinfo=UTC)
+
+
+async def test_a_process_that_is_behind_is_told_the_present_when_it_drives_the_clock(
+    ledger: Ledger, urls: Urls
+) -> None:
+    async with a_process(urls) as behind:
+        await ledger.advance(MARCH)
+
+        assert await behind.advance(FEBRUARY) == MARCH
