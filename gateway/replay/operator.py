@@ -14,6 +14,8 @@ from gateway.unable import Unable
 from . import coalition
 from .door import Credentials, Payload, Session
 
+_OUTLETS_AT_ONCE: Final = 500
+
 
 class Operator:
     """The operator's client. What it creates has keys of its own, so a second replay finds it again."""
@@ -48,11 +50,17 @@ class Operator:
         return made.made.id
 
     async def open_outlets(self, partners: Sequence[str], outlets: Sequence[tuple[int, str]]) -> None:
-        """The stores of every partner, one after another; `partners` are ids."""
-        for partner, code in outlets:
-            key = f"journey/{coalition.PARTNERS[partner].key}/outlet/{code}"
-            place = {"partner": partners[partner], "code": code, "name": f"Store {code[1:]}"}
-            await self._session.write(_OPEN_OUTLET, {"idempotencyKey": key, **place}, _Made)
+        """The stores of every partner; `partners` are ids."""
+        for number, partner in enumerate(partners):
+            codes = [code for owner, code in outlets if owner == number]
+            for first in range(0, len(codes), _OUTLETS_AT_ONCE):
+                key = f"journey/{coalition.PARTNERS[number].key}/outlets/{first}"
+                named = [
+                    {"code": code, "name": f"Store {code[1:]}"}
+                    for code in codes[first : first + _OUTLETS_AT_ONCE]
+                ]
+                given = {"idempotencyKey": key, "partner": partner, "outlets": named}
+                await self._session.write(_OPEN_OUTLETS, given, Payload)
 
     async def create_client(
         self, kind: str, scopes: Sequence[str], *, run: str, partner: str | None = None
@@ -124,9 +132,9 @@ mutation Agree($input: MakeAgreementInput!) {
   answer: makeAgreement(input: $input) { made: agreement { id } userErrors { code message } }
 }
 """
-_OPEN_OUTLET: Final = """
-mutation Open($input: OpenOutletInput!) {
-  answer: openOutlet(input: $input) { made: outlet { id } userErrors { code message } }
+_OPEN_OUTLETS: Final = """
+mutation Open($input: OpenOutletsInput!) {
+  answer: openOutlets(input: $input) { userErrors { code message } }
 }
 """
 _CREATE_CLIENT: Final = """

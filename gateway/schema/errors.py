@@ -31,6 +31,7 @@ class ErrorCode(Enum):
     CLOCK_NOT_DRIVEN = _code("CLOCK_NOT_DRIVEN", "This installation follows the wall clock.")
     DUPLICATE_RECEIPT = _code("DUPLICATE_RECEIPT", "The receipt was posted before, under another key.")
     EARLIER_PERIOD_OPEN = _code("EARLIER_PERIOD_OPEN", "Periods are closed in order.")
+    FAULT = _code("FAULT", "Our own mistake; nothing was posted. The message has its reference in our log.")
     FORBIDDEN = _code("FORBIDDEN", "The token does not allow this.")
     FUNDING_UNKNOWN = _code("FUNDING_UNKNOWN", "Points are funded at issue or at redemption.")
     HOLD_CLOSED = _code("HOLD_CLOSED", "The hold was captured in full, or voided.")

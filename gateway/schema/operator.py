@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import strawberry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.context import Info
-from ledger.kernel.refusals import Refusal
+from ledger.kernel.refusals import InvalidInput, Refusal
 from partners import Agreement as KnownAgreement
 from partners import Answered, ensure_calendar
 from partners import Outlet as KnownOutlet
@@ -50,6 +50,8 @@ from .requests import KEY
 from .scalars import CurrencyCode, Date, DateTime, Decimal
 from .terms import TermsInput, read_terms, within
 from .writes import ERRORS, REPLAYED, Write
+
+MAX_OUTLETS: Final = 500
 
 PartnerId = Annotated[
     strawberry.ID | None, strawberry.argument(description="The partner's id; the caller's own, if left out.")
@@ -163,6 +165,36 @@ class OpenOutletInput:
         description="What its tills call it; 1 to 200 characters, the partner's own."
     )
     name: str = strawberry.field(description="What people call it; 1 to 200 characters.")
+
+
+@strawberry.input(description="One of many shops or sites.")
+class NewOutletInput:
+    """An outlet of a list as it is sent."""
+
+    code: str = strawberry.field(
+        description="What its tills call it; 1 to 200 characters, the partner's own."
+    )
+    name: str = strawberry.field(description="What people call it; 1 to 200 characters.")
+
+
+@strawberry.input(description="The shops or sites of a partner, registered together or not at all.")
+class OpenOutletsInput:
+    """A list of outlets as it is sent."""
+
+    idempotency_key: str = strawberry.field(description=KEY)
+    partner: strawberry.ID = strawberry.field(description="The partner.")
+    outlets: list[NewOutletInput] = strawberry.field(description=f"1 to {MAX_OUTLETS} outlets.")
+
+
+@strawberry.type(description="The answer to many new outlets.")
+class OutletsPayload:
+    """Outlets, or why none was made."""
+
+    outlets: list[Outlet] | None = strawberry.field(
+        default=None, description="The outlets in the order sent; null when refused."
+    )
+    replayed: bool = strawberry.field(default=False, description=REPLAYED)
+    user_errors: list[UserError] = strawberry.field(description=ERRORS)
 
 
 @strawberry.input(description="An outlet whose receipts are no longer taken, or are taken again.")
@@ -327,6 +359,31 @@ class OperatorMutation:
 
         write = Write(info.context, "openOutlet", input.idempotency_key, (partner, input.code, input.name))
         return _outlet_payload(await write.do(act, KnownOutlet))
+
+    @mutation(
+        MANAGE, payload=OutletsPayload, description="Register many shops or sites of a partner.", price=100
+    )
+    async def open_outlets(self, info: Info, input: OpenOutletsInput) -> OutletsPayload:  # noqa: A002
+        """Add outlets, all or none."""
+        by, partner = info.context.known_caller.principal, known_number(input.partner)
+        asked = [(outlet.code, outlet.name) for outlet in input.outlets]
+        if not 1 <= len(asked) <= MAX_OUTLETS:
+            raise InvalidInput(f"1 to {MAX_OUTLETS} outlets at a time", field=("outlets",))
+
+        async def act(connection: AsyncConnection, at: datetime) -> list[KnownOutlet]:
+            made = []
+            for number, (code, name) in enumerate(asked):
+                try:
+                    made.append(await add_outlet(connection, partner, code=code, name=name, at=at, by=by))
+                except Refusal as refusal:
+                    refusal.field = ("outlets", str(number), *refusal.field)
+                    raise
+            return made
+
+        write = Write(info.context, "openOutlets", input.idempotency_key, (partner, asked))
+        answered = await write.do(act, list[KnownOutlet])
+        outlets = [outlet_of(outlet) for outlet in answered.answer]
+        return OutletsPayload(outlets=outlets, replayed=answered.replayed, user_errors=[])
 
     @mutation(MANAGE, payload=OutletPayload, description="Take no more receipts from an outlet.")
     async def suspend_outlet(self, info: Info, input: OutletInput) -> OutletPayload:  # noqa: A002
