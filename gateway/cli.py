@@ -7,6 +7,7 @@ from typing import Final
 
 import typer
 
+from .commands.demo import demo_command
 from .commands.doctor import doctor_command
 from .commands.migrate import migrate_command
 from .commands.period import period_app
@@ -31,6 +32,7 @@ app.command("up")(up_command)
 app.command("serve")(serve_command)
 app.command("worker")(worker_command)
 app.command("migrate")(migrate_command)
+app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("schema")(schema_command)
 app.command("prove")(prove_command)

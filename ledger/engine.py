@@ -40,7 +40,7 @@ class Ledger:
         clock: Clock,
         *,
         lanes: int = 4,
-        connections: int = 2,
+        connections: int = 4,
         batch_limit: int = 512,
         queue_limit: int = 16_384,
     ) -> None:

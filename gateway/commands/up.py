@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import os
 import signal
 import sys
@@ -13,7 +12,6 @@ from contextlib import ExitStack
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from gateway import demo
 from gateway.demo import DemoClients
@@ -26,9 +24,11 @@ from members import MasterKeys
 from .installation import DataOption, JsonOption, completed, settings_with
 from .migrate import ClockOption, StartsAtOption, migrated
 from .serve import listen
+from .telling import tell
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_SECONDS: Final = 60.0
+_UP: Final = "[bold]Kopilka is up.[/bold] Ctrl-C stops everything."
 
 
 def up_command(
@@ -54,7 +54,7 @@ def up_command(
         children.append(_start_gateway(settings, folder, stack))
         if worker:
             children.append(_start_worker(settings, folder, later))
-        _tell(settings, clients, as_json=as_json)
+        tell(settings, clients, as_json=as_json, under=_UP)
         _wait_for_the_end(children)
 
 
@@ -143,21 +143,3 @@ def _wait_for_the_end(children: Sequence[Child]) -> None:
             return
     ended = next(child for child in children if not child.is_running)
     raise Unable(f"{ended.name} ended by itself, so everything was stopped; its log says why.")
-
-
-def _tell(settings: Settings, clients: DemoClients, *, as_json: bool) -> None:
-    graphql = f"{settings.issuer}/graphql"
-    people = {"partner": clients.partner, "operator": clients.operator, "finance": clients.finance}
-    if as_json:
-        said: dict[str, object] = {"graphql": graphql, "issuer": settings.issuer}
-        said |= {who: {"client_id": it.id, "client_secret": it.secret} for who, it in people.items()}
-        print(json.dumps(said), flush=True)  # noqa: T201 - programs read this line
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\n[bold]Kopilka is up.[/bold] Data: {settings.data_dir.absolute()}\n")
-    console.print(f"  GraphiQL       {graphql}", markup=False)
-    for who, client in people.items():
-        console.print(f"  {who.capitalize():<14} {client.id}  {client.secret}", markup=False)
-    console.print("\n  Earn points:\n", markup=False)
-    console.print(clients.curl, markup=False)
-    console.print("\n  Ctrl-C stops everything.", markup=False)

@@ -37,7 +37,11 @@ _SETTINGS: Final = {
     "password_encryption": "scram-sha-256",
     # A ledger of many small commits on two cores: the working set in memory, checkpoints rare,
     # nothing given up for speed that a commit promised.
-    "shared_buffers": "512MB",
+    "shared_buffers": "1GB",
+    # Clean pages are ready before a batch needs them, so that no commit writes out another's.
+    "bgwriter_delay": "20ms",
+    "bgwriter_lru_maxpages": "1000",
+    "bgwriter_lru_multiplier": "4",
     "max_wal_size": "4GB",
     "min_wal_size": "512MB",
     "checkpoint_timeout": "15min",

@@ -53,7 +53,7 @@ class Database:
 
     @classmethod
     async def open(
-        cls, *, writer_url: str, reader_url: str, lane_connections: int = 2, engine_connections: int = 8
+        cls, *, writer_url: str, reader_url: str, lane_connections: int = 4, engine_connections: int = 8
     ) -> Database:
         """Connect as writer and reader. URLs are `postgresql://user:password@host:port/name`."""
         pool = await asyncpg.create_pool(

@@ -60,6 +60,13 @@ def test_the_line_that_up_prints_earns_points_when_pasted(data: Path) -> None:
     assert (proof.returncode, json.loads(proof.stdout)["operations"]) == (0, 1)
 
 
+def test_the_demo_shows_its_clients_again(data: Path) -> None:
+    with _up(data) as running:
+        shown = _kopilka("demo", "--data", str(data), "--json")
+
+    assert json.loads(shown.stdout)["operator"] == running.said["operator"]
+
+
 def test_a_second_start_is_quick_and_keeps_the_data(data: Path) -> None:
     with _up(data) as first:
         pass

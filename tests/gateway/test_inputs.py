@@ -53,11 +53,13 @@ def variables(draw: st.DrawFn) -> dict[str, Any]:
     """A good request with a few things in it replaced, removed or added."""
     given_input = an_earn()["input"]
     for _ in range(draw(st.integers(0, 2))):
-        target: dict[str, Any] = (
-            draw(st.sampled_from([given_input, given_input["lines"][0]]))
-            if isinstance(given_input.get("lines"), list) and given_input["lines"]
-            else given_input
+        lines = given_input.get("lines")
+        parts = (
+            [given_input, *(line for line in lines if isinstance(line, dict))]
+            if isinstance(lines, list)
+            else [given_input]
         )
+        target: dict[str, Any] = draw(st.sampled_from(parts))
         key = draw(keys)
         if draw(st.booleans()):
             target[key] = draw(odd)

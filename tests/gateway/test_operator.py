@@ -174,6 +174,29 @@ async def test_outlets_open_close_and_open_again(coalition: Coalition) -> None:
     assert again["outlet"] == opened["outlet"]
 
 
+async def test_many_outlets_are_opened_together_or_not_at_all(coalition: Coalition) -> None:
+    selection = "replayed userErrors { code field } outlets { code name }"
+    given = {
+        "idempotencyKey": a_key(),
+        "partner": partner_id(1),
+        "outlets": [{"code": "21", "name": "North"}, {"code": "22", "name": "South"}],
+    }
+
+    opened = await coalition.do("openOutlets", selection, given, as_="operator")
+    again = await coalition.do("openOutlets", selection, given, as_="operator")
+    half_known = {"outlets": [{"code": "23", "name": "East"}, {"code": "22", "name": "South"}]}
+    refused = await coalition.do(
+        "openOutlets", selection, given | half_known | {"idempotencyKey": a_key()}, as_="operator"
+    )
+    alone = {"idempotencyKey": a_key(), "partner": partner_id(1), "code": "23", "name": "East"}
+    free = await coalition.do("openOutlet", "userErrors { code }", alone, as_="operator")
+
+    assert opened["outlets"] == [{"code": "21", "name": "North"}, {"code": "22", "name": "South"}]
+    assert (again["replayed"], again["outlets"]) == (True, opened["outlets"])
+    assert refused["userErrors"] == [{"code": "OUTLET_EXISTS", "field": ["outlets", "1", "code"]}]
+    assert free["userErrors"] == []
+
+
 async def test_a_client_shows_its_secret_once(coalition: Coalition) -> None:
     outlet = global_id("Outlet", 1)
     given = {

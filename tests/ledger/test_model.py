@@ -128,8 +128,9 @@ class World:
                 step for step in batch if step.kind not in ("capture", "void") or _hold_of(step, holds)
             ]
             outcomes = await self.ledger.submit_many([self._command(step, holds) for step in playable])
+            known = {m: len(own) for m, own in holds.items()}
             for step, outcome in zip(playable, outcomes, strict=True):
-                assert _answer(outcome) == _model_answer(model, step)
+                assert _answer(outcome) == _model_answer(model, step, known[step.member])
                 if outcome.kind == "authorize" and outcome.hold is not None:
                     holds[step.member].append(outcome.hold)
             model.advance(wait)
@@ -211,7 +212,8 @@ def _answer(outcome: Outcome) -> str:
     return "OK" if outcome.refused is None else outcome.refused.code
 
 
-def _model_answer(model: ModelLedger, step: Step) -> str:
+def _model_answer(model: ModelLedger, step: Step, known: int) -> str:
+    """`known` holds existed before the batch; a step can name no other."""
     match step.kind:
         case "earn":
             return model.earn(step.member, step.partner, step.points, step.hours, step.life)
@@ -220,8 +222,8 @@ def _model_answer(model: ModelLedger, step: Step) -> str:
         case "authorize":
             return model.authorize(step.member, step.partner, step.points, step.hours)
         case "capture":
-            number = step.hold % len(model.wallets[step.member].holds)
+            number = step.hold % known
             wanted = None if step.whole else step.points
             return model.capture(step.member, number, step.partner, wanted, step.final)
         case _:
-            return model.void(step.member, step.hold % len(model.wallets[step.member].holds), step.partner)
+            return model.void(step.member, step.hold % known, step.partner)
