@@ -55,7 +55,7 @@ $(RUN): requirements/run.lock pyproject.toml $(VENV)/pyvenv.cfg
 	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-$(DEV): requirements/dev.lock $(RUN)
+$(DEV): requirements/dev.lock $(REPLAY)
 	@echo "Installing what Kopilka is tested with (once) ..."
 	@$(PIP) install --require-hashes -r requirements/dev.lock
 	@touch $@
