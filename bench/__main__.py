@@ -17,7 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import engine, front
+from bench import engine, front, lanes
 from bench.tpcb import DATABASE, TpcB
 from gateway.embedded import Addresses, DataFolder, Servers
 from gateway.migrations.upgrade import migrate
@@ -35,7 +35,9 @@ GOALS: Final = {
 def main() -> None:
     """Run every measurement, or the ones named."""
     arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    arguments.add_argument("parts", nargs="*", default=["engine", "front"], help="engine, front")
+    arguments.add_argument(
+        "parts", nargs="*", default=["engine", "front"], help="engine, front (these two by default), lanes"
+    )
     arguments.add_argument("--quick", action="store_true", help="a tenth of the load: to see that it works")
     given = arguments.parse_args()
     figures: dict[str, float] = {}
@@ -43,8 +45,11 @@ def main() -> None:
         figures |= _measure_engine(quick=given.quick)
     if "front" in given.parts:
         figures |= front.measure(quick=given.quick)
-    _show(figures)
-    if not given.quick:
+    if figures:
+        _show(figures)
+    if "lanes" in given.parts:
+        _show(_measure_lanes())
+    if figures and not given.quick:
         known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         rounded = {name: round(figure, 3) for name, figure in sorted((known | figures).items())}
         RESULTS.parent.mkdir(exist_ok=True)
@@ -58,6 +63,12 @@ def _measure_engine(*, quick: bool) -> dict[str, float]:
         tpcb.prepare()
         seconds = TPCB_SECONDS // 10 if quick else TPCB_SECONDS
         return uvloop.run(engine.compare(tpcb, addresses, seconds=seconds, quick=quick))
+
+
+def _measure_lanes() -> dict[str, float]:
+    with _servers() as (servers, addresses):
+        asyncio.run(_prepare(servers, addresses))
+        return uvloop.run(lanes.compare(addresses))
 
 
 @contextmanager

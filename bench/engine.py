@@ -29,7 +29,7 @@ async def compare(tpcb: TpcB, addresses: Addresses, *, seconds: int, quick: bool
     tps: list[float] = []
     rounds: dict[int, list[Measured]] = {in_flight: [] for in_flight in _COUNTS}
     load = Load(seed=1)
-    async with _ledger(addresses) as (ledger, database):
+    async with opened(addresses) as (ledger, database):
         await ledger.submit_many(list(load.openings()))
         for _ in range(ROUNDS):
             tps.append(await asyncio.to_thread(tpcb.transactions_per_second, seconds))
@@ -57,13 +57,18 @@ def _figures(tps: float, rounds: dict[int, list[Measured]]) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def _ledger(addresses: Addresses) -> AsyncIterator[tuple[Ledger, Database]]:
-    database = await Database.open(writer_url=addresses.writer, reader_url=addresses.reader)
+async def opened(
+    addresses: Addresses, *, lanes: int = 4, connections: int = 4
+) -> AsyncIterator[tuple[Ledger, Database]]:
+    """A ledger in this process, with a period that holds today."""
+    database = await Database.open(
+        writer_url=addresses.writer, reader_url=addresses.reader, lane_connections=connections
+    )
     now = datetime.now(UTC)
     month = datetime(now.year, now.month, 1, tzinfo=UTC)
     async with database.writer.begin() as connection:
         await fence.extend(connection, [(1, month, month.replace(year=now.year + 1))], "Europe/Moscow")
-    ledger = Ledger(database, WallClock(), queue_limit=QUEUE_LIMIT)
+    ledger = Ledger(database, WallClock(), lanes=lanes, connections=connections, queue_limit=QUEUE_LIMIT)
     await ledger.start()
     garbage.look_rarely()  # as `kopilka serve` does
     try:

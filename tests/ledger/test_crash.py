@@ -42,9 +42,8 @@ async def test_what_a_killed_process_acknowledged_is_there_exactly_once(
     answered: Answered = {}
     ends_at = time.monotonic() + soak_seconds
     while not answered or time.monotonic() < ends_at:
-        before = len(answered)
+        # A kill may come before the first answer of its process: then there is nothing to hold it to.
         await _post_until_killed(urls, answered, after=random.uniform(0.05, 0.6))
-        assert len(answered) > before
 
     again = await _post_again(ledger, answered)
 
