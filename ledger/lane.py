@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import structlog
@@ -67,13 +66,12 @@ class Ticket:
             self.done.set_result(None)
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A command in a queue, and where its answer goes."""
 
     command: Command
     ticket: Ticket
-    index: int
+    place: int
     since: float
 
 
@@ -116,7 +114,7 @@ class Lanes:
         self._idle = asyncio.Event()
         self._idle.set()
         self._months: set[date] = set()
-        self._work = asyncio.Semaphore(0)
+        self._sleeping: deque[asyncio.Future[None]] = deque()
         self._drainers: list[asyncio.Task[None]] = []
         self._is_open = False
         self.calendar: Calendar | None = None
@@ -151,25 +149,36 @@ class Lanes:
         self._queued += len(commands)
         self._unanswered += len(commands)
         self._idle.clear()
-        touched = set()
         for index, command in enumerate(commands):
             lane = self._lanes[self._lane_of[command.bucket]]
             lane.queue.append(Waiting(command, ticket, index, since))
-            touched.add(lane.number)
-        for _ in touched:
-            self._work.release()
+            if not lane.is_taken:
+                self._wake_one()
         await ticket.done
         return ticket.answers
 
+    def _wake_one(self) -> None:
+        """Let a connection that has nothing to do look for work. A busy one looks by itself."""
+        while self._sleeping:
+            sleeper = self._sleeping.popleft()
+            if not sleeper.done():
+                sleeper.set_result(None)
+                return
+
     async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await self._work.acquire()
-            while (lane := self._longest_waiting()) is not None:
-                lane.is_taken = True
-                try:
-                    await self._post(lane)
-                finally:
-                    lane.is_taken = False
+            lane = self._longest_waiting()
+            if lane is None:
+                sleeper: asyncio.Future[None] = loop.create_future()
+                self._sleeping.append(sleeper)
+                await sleeper
+                continue
+            lane.is_taken = True
+            try:
+                await self._post(lane)
+            finally:
+                lane.is_taken = False
 
     def _longest_waiting(self) -> Lane | None:
         waiting = [lane for lane in self._lanes if lane.queue and not lane.is_taken]
@@ -180,7 +189,7 @@ class Lanes:
         taken = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_limit))]
         self._queued -= len(taken)
         for waiting, answer in zip(taken, await self._answers([w.command for w in taken]), strict=True):
-            waiting.ticket.answer(waiting.index, answer)
+            waiting.ticket.answer(waiting.place, answer)
         self._unanswered -= len(taken)
         if not self._unanswered:
             self._idle.set()
