@@ -49,6 +49,7 @@ async def run(
     commands: Sequence[Command],
     *,
     calendar: Calendar,
+    calendar_is_fresh: bool,
     months: set[date],
     now: Callable[[], datetime],
     clock_is_driven: bool,
@@ -56,7 +57,7 @@ async def run(
     """Post `commands` in one transaction and give their answers, in order.
 
     `months` are those whose partitions are known to exist; more may be added. Raises
-    `CalendarOutrun` when another process has moved time past the calendar given.
+    `CalendarOutrun` when time has left the calendar given, unless it has just been read.
     """
     keys = [Keys.of(command) if command.key else None for command in commands]
     async with connection.transaction():
@@ -64,7 +65,7 @@ async def run(
         heads, driven_at = await store.lock_heads(connection, buckets)
         at = driven_at if clock_is_driven else now()
         latest = max(at, *(head.recorded_at for head in heads))
-        if clock_is_driven and latest > now() and not calendar.reaches(latest):
+        if not calendar_is_fresh and not calendar.reaches(latest):
             raise CalendarOutrun
         made = await _make_partitions(connection, latest, months)
         loaded = await load(connection, heads, commands, keys, at)

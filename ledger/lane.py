@@ -195,9 +195,10 @@ class Lanes:
             self._idle.set()
 
     async def _answers(self, commands: Sequence[Command]) -> Sequence[Answer]:
+        calendar_is_fresh = False
         while True:
             try:
-                return await self._run(commands)
+                return await self._run(commands, calendar_is_fresh=calendar_is_fresh)
             except _SERVER_LOST as error:
                 # Whether it was committed is not known: the keys tell when it is posted again.
                 log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
@@ -205,29 +206,27 @@ class Lanes:
             except asyncpg.DeadlockDetectedError:
                 continue
             except CalendarOutrun:
-                self.calendar = None
+                # Another process may have extended it; if nobody has, the last period goes on.
+                self.calendar = await self._read_calendar()
+                calendar_is_fresh = True
             except Exception as error:  # noqa: BLE001 - whoever waits must get an answer, whatever it was
                 if len(commands) == 1:
                     return [Fault(error)]
                 # One of them cannot be written: alone, the others can.
                 return [(await self._answers([command]))[0] for command in commands]
 
-    async def _run(self, commands: Sequence[Command]) -> Sequence[Answer]:
-        calendar = await self._present_calendar()
+    async def _run(self, commands: Sequence[Command], *, calendar_is_fresh: bool) -> Sequence[Answer]:
+        if self.calendar is None:
+            self.calendar = await self._read_calendar()
+        if self.calendar is None:
+            raise LedgerFault("there is no programme yet")
         async with self._pool.acquire() as connection:
             return await run(
                 connection,
                 commands,
-                calendar=calendar,
+                calendar=self.calendar,
+                calendar_is_fresh=calendar_is_fresh,
                 months=self._months,
                 now=self._now,
                 clock_is_driven=self._clock_is_driven,
             )
-
-    async def _present_calendar(self) -> Calendar:
-        """The calendar, read again when time has outrun it: another process may have extended it."""
-        if self.calendar is None or not self.calendar.reaches(self._now()):
-            self.calendar = await self._read_calendar()
-        if self.calendar is None:
-            raise LedgerFault("there is no programme yet")
-        return self.calendar

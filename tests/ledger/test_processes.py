@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from ledger import Ledger, fence
@@ -65,3 +66,18 @@ async def test_a_process_that_is_behind_is_told_the_present_when_it_drives_the_c
         await ledger.advance(MARCH)
 
         assert await behind.advance(FEBRUARY) == MARCH
+
+
+async def test_a_clock_beyond_a_calendar_that_nobody_extended_hangs_no_till(
+    database: Database, urls: Urls
+) -> None:
+    async with database.writer.begin() as connection:
+        await fence.extend(connection, [(1, START, FEBRUARY)], "UTC")
+    async with a_process(urls) as behind, a_process(urls) as ahead:
+        await behind.submit(an_earn(5))
+        await ahead.advance(MARCH)
+
+        async with asyncio.timeout(10):
+            outcome = await behind.submit(an_earn(5))
+
+    assert codes([outcome]) == ["OK"]
