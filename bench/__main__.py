@@ -17,7 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import engine, front, lanes
+from bench import engine, front, lanes, profile
 from bench.tpcb import DATABASE, TpcB
 from gateway.embedded import Addresses, DataFolder, Servers
 from gateway.migrations.upgrade import migrate
@@ -36,7 +36,10 @@ def main() -> None:
     """Run every measurement, or the ones named."""
     arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     arguments.add_argument(
-        "parts", nargs="*", default=["engine", "front"], help="engine, front (these two by default), lanes"
+        "parts",
+        nargs="*",
+        default=["engine", "front"],
+        help="engine, front (these two by default), profile, lanes",
     )
     arguments.add_argument("--quick", action="store_true", help="a tenth of the load: to see that it works")
     given = arguments.parse_args()
@@ -45,6 +48,8 @@ def main() -> None:
         figures |= _measure_engine(quick=given.quick)
     if "front" in given.parts:
         figures |= front.measure(quick=given.quick)
+    if "profile" in given.parts:
+        figures |= _measure_profile(quick=given.quick)
     if figures:
         _show(figures)
     if "lanes" in given.parts:
@@ -63,6 +68,12 @@ def _measure_engine(*, quick: bool) -> dict[str, float]:
         tpcb.prepare()
         seconds = TPCB_SECONDS // 10 if quick else TPCB_SECONDS
         return uvloop.run(engine.compare(tpcb, addresses, seconds=seconds, quick=quick))
+
+
+def _measure_profile(*, quick: bool) -> dict[str, float]:
+    with _servers() as (servers, addresses):
+        asyncio.run(_prepare(servers, addresses))
+        return uvloop.run(profile.measure(servers.admin_url, addresses, quick=quick))
 
 
 def _measure_lanes() -> dict[str, float]:

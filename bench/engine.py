@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Final
 
-from bench.load import Load, Measured, run
+from bench.load import Load, Measured, fill, run
 from bench.tpcb import TpcB
 from gateway import garbage
 from gateway.embedded import Addresses
@@ -30,7 +30,7 @@ async def compare(tpcb: TpcB, addresses: Addresses, *, seconds: int, quick: bool
     rounds: dict[int, list[Measured]] = {in_flight: [] for in_flight in _COUNTS}
     load = Load(seed=1)
     async with opened(addresses) as (ledger, database):
-        await ledger.submit_many(list(load.openings()))
+        await fill(ledger, load.openings())
         for _ in range(ROUNDS):
             tps.append(await asyncio.to_thread(tpcb.transactions_per_second, seconds))
             for in_flight, count in _COUNTS.items():

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Final
 
 from bench.engine import opened
-from bench.load import Load, Measured, run
+from bench.load import Load, Measured, fill, run
 from gateway.embedded import Addresses
 
 CHOICES: Final = ((4, 4), (8, 4), (4, 2), (2, 2), (8, 8))
@@ -22,7 +22,7 @@ async def compare(addresses: Addresses) -> dict[str, float]:
     load = Load(seed=1)
     rounds: dict[tuple[int, int], list[Measured]] = {choice: [] for choice in CHOICES}
     async with opened(addresses) as (ledger, _):
-        await ledger.submit_many(list(load.openings()))
+        await fill(ledger, load.openings())
     for _ in range(ROUNDS):
         for lanes, connections in CHOICES:
             async with opened(addresses, lanes=lanes, connections=connections) as (ledger, _):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
-from typing import Final
+from time import perf_counter, process_time
+from typing import Final, Protocol
 
-from ledger import Burn, Command, Earn, Item, Ledger, ReceiptKey
+from ledger import Balance, Burn, Command, Earn, Item, Ledger, Outcome, ReceiptKey
 from ledger.kernel.ids import MEMBER_BUCKETS, compose
 
 MEMBERS: Final = 100_000
@@ -108,7 +109,42 @@ def _member(number: int) -> int:
     return compose(number % MEMBER_BUCKETS, 1 + number // MEMBER_BUCKETS)
 
 
-async def run(ledger: Ledger, commands: Sequence[Command], in_flight: int) -> Measured:
+class Ledgerlike(Protocol):
+    """Whatever takes a command and answers it."""
+
+    async def submit(self, command: Command, /) -> Outcome:
+        """The answer to one command."""
+        ...
+
+
+class _Nobody:
+    """Answers at once, after the caller has waited for a turn of the loop."""
+
+    def __init__(self) -> None:
+        self._outcome = Outcome(operation=0, kind="", recorded_at=datetime.now(UTC), balance=Balance())
+
+    async def submit(self, _command: Command) -> Outcome:
+        await asyncio.sleep(0)
+        return self._outcome
+
+
+async def fill(ledger: Ledger, commands: Iterable[Command], at_once: int = 16_384) -> None:
+    """Post `commands` in full batches. Raises at the first that was not accepted."""
+    waiting = iter(commands)
+    while part := list(itertools.islice(waiting, at_once)):
+        for outcome in await ledger.submit_many(part):
+            if outcome.refused is not None:
+                raise RuntimeError(f"an operation of the load was refused: {outcome.refused}")
+
+
+async def callers_alone(commands: Sequence[Command], in_flight: int) -> float:
+    """Processor seconds that the load itself takes: the same callers, answered by nobody."""
+    started = process_time()
+    await run(_Nobody(), commands, in_flight)
+    return process_time() - started
+
+
+async def run(ledger: Ledgerlike, commands: Sequence[Command], in_flight: int) -> Measured:
     """Submit `commands` with `in_flight` callers, each waiting for its answer before the next."""
     waiting = iter(commands)
     latencies: list[float] = []
