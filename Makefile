@@ -28,8 +28,9 @@ check: $(DEV) ## everything that can be read without running: format, lint, type
 	@$(BIN)/kopilka schema --check
 	@$(BIN)/python -m pytest -q tests/gateway/test_migrations.py
 
-bench: $(DEV) ## measure; writes bench/results/latest.json
+bench: $(DEV) ## measure; writes bench/results/latest.json and draws docs/performance.svg
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench chart
 
 replay: $(REPLAY) ## a year of real receipts through the front door
 	@$(BIN)/kopilka replay journey

@@ -1,94 +1,107 @@
-"""`make bench`: start servers of our own, measure, print a table, write `bench/results/latest.json`."""
+"""`make bench`: start servers of our own, measure, print a table, write `bench/results/latest.json`.
+
+Every part starts servers of its own on this machine, and removes them with their data.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shutil
+import signal
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import asyncpg
+import structlog
 import uvloop
 from rich.console import Console
 from rich.table import Table
+from structlog.dev import plain_traceback as _plain
 
-from bench import engine, front, lanes, profile
+from bench import chart, engine, front, goals, lanes, processes, profile, results
 from bench.tpcb import DATABASE, TpcB
 from gateway.embedded import Addresses, DataFolder, Servers
 from gateway.migrations.upgrade import migrate
 
-RESULTS: Final = Path(__file__).parent / "results" / "latest.json"
 TPCB_SECONDS: Final = 30
-
-GOALS: Final = {
-    "ledger_to_tpcb_ratio": "at least 3",
-    "earn_requests_per_s": "at least 1,500",
-    "postbatch_ops_per_s": "at least 6,000",
-}
+ALWAYS: Final = ("engine", "processes", "front")
+"""The parts of `make bench`."""
 
 
 def main() -> None:
-    """Run every measurement, or the ones named."""
+    """Run the parts named."""
     arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     arguments.add_argument(
-        "parts",
-        nargs="*",
-        default=["engine", "front"],
-        help="engine, front (these two by default), profile, lanes",
+        "parts", nargs="*", default=ALWAYS, metavar="part", help=f"of {', '.join(_PARTS)}; or chart"
     )
     arguments.add_argument("--quick", action="store_true", help="a tenth of the load: to see that it works")
     given = arguments.parse_args()
-    figures: dict[str, float] = {}
-    if "engine" in given.parts:
-        figures |= _measure_engine(quick=given.quick)
-    if "front" in given.parts:
-        figures |= front.measure(quick=given.quick)
-    if "profile" in given.parts:
-        figures |= _measure_profile(quick=given.quick)
-    if figures:
-        _show(figures)
-    if "lanes" in given.parts:
-        _show(_measure_lanes())
-    if figures and not given.quick:
-        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        rounded = {name: round(figure, 3) for name, figure in sorted((known | figures).items())}
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(rounded, indent=2) + "\n")
+    if given.parts == ["chart"]:
+        chart.refresh(results.figures())
+        return
+    if unknown := set(given.parts) - _PARTS.keys():
+        arguments.error(f"no such part: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to stop, it removes its servers too
+    structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=_plain)])
+    for part in given.parts:
+        found = _PARTS[part](given.quick)
+        _show(part, found)
+        if not given.quick and part != "lanes":
+            results.merge(part, found)
 
 
-def _measure_engine(*, quick: bool) -> dict[str, float]:
+def _measure_engine(quick: bool) -> dict[str, float]:
     with _servers() as (servers, addresses):
-        asyncio.run(_prepare(servers, addresses))
         tpcb = TpcB(servers.admin_url)
         tpcb.prepare()
         seconds = TPCB_SECONDS // 10 if quick else TPCB_SECONDS
         return uvloop.run(engine.compare(tpcb, addresses, seconds=seconds, quick=quick))
 
 
-def _measure_profile(*, quick: bool) -> dict[str, float]:
+def _measure_processes(quick: bool) -> dict[str, float]:
+    with _servers() as (_, addresses):
+        return uvloop.run(processes.compare(addresses, quick=quick))
+
+
+def _measure_front(quick: bool) -> dict[str, float]:
+    return front.measure(quick=quick)
+
+
+def _measure_profile(quick: bool) -> dict[str, float]:
     with _servers() as (servers, addresses):
-        asyncio.run(_prepare(servers, addresses))
         return uvloop.run(profile.measure(servers.admin_url, addresses, quick=quick))
 
 
-def _measure_lanes() -> dict[str, float]:
-    with _servers() as (servers, addresses):
-        asyncio.run(_prepare(servers, addresses))
+def _measure_lanes(_quick: bool) -> dict[str, float]:
+    with _servers() as (_, addresses):
         return uvloop.run(lanes.compare(addresses))
+
+
+_PARTS: Final[Mapping[str, Callable[[bool], dict[str, float]]]] = {
+    "engine": _measure_engine,
+    "processes": _measure_processes,
+    "front": _measure_front,
+    "profile": _measure_profile,
+    "lanes": _measure_lanes,
+}
 
 
 @contextmanager
 def _servers() -> Iterator[tuple[Servers, Addresses]]:
+    """Servers with a migrated database and an empty one for pgbench; nothing is left of them."""
     folder = Path(tempfile.mkdtemp(prefix="kopilka-bench-"))
+    folder.chmod(0o711)  # as root, the servers' account passes through
     data = DataFolder(folder / "data")
     servers = Servers(data)
     try:
-        yield servers, servers.start()
+        addresses = servers.start()
+        asyncio.run(_prepare(servers, addresses))
+        yield servers, addresses
     finally:
         servers.stop()
         data.close()
@@ -103,14 +116,13 @@ async def _prepare(servers: Servers, addresses: Addresses) -> None:
     await migrate(owner_url=addresses.owner, writer_url=addresses.writer, reader_url=addresses.reader)
 
 
-def _show(figures: dict[str, float]) -> None:
-    table = Table(title="Kopilka, measured on this machine in one run")
+def _show(part: str, figures: Mapping[str, float]) -> None:
+    table = Table(title=f"{part}, measured on this machine in one run")
     table.add_column("figure")
     table.add_column("measured", justify="right")
     table.add_column("goal")
     for name, figure in figures.items():
-        digits = 2 if figure < 100 else 0
-        table.add_row(name, f"{figure:,.{digits}f}", GOALS.get(name, ""))
+        table.add_row(name, goals.written(figure), goals.told(name, figure))
     Console().print(table)
 
 

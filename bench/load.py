@@ -40,26 +40,28 @@ class Measured:
 
 
 class Load:
-    """Makes commands that never repeat, the same ones for the same seed."""
+    """Makes commands that never repeat, the same for the same seed. Loads of one ledger differ in name."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str, *, name: str = "", members: int = MEMBERS) -> None:
         self._random = random.Random(seed)
+        self._name = name
+        self._members = members
         self._number = 0
         self._now = datetime.now(UTC)
         self._receipt = os.urandom(RECEIPT_BYTES)
 
     def openings(self) -> Iterator[Earn]:
         """One earn for every member, so that every burn has something to burn."""
-        for number in range(MEMBERS):
-            yield self._earn(_member(number), 1 + number % PARTNERS, OPENING_POINTS)
+        for number in range(self._members):
+            yield self._earn(member_id(number), 1 + number % PARTNERS, OPENING_POINTS)
 
-    def mixed(self, count: int) -> list[Command]:
-        """`count` commands of random members at random partners."""
-        return [self._any() for _ in range(count)]
+    def mixed(self, count: int, *, partners: int = PARTNERS) -> list[Command]:
+        """`count` commands of random members at so many partners, picked at random."""
+        return [self._any(partners) for _ in range(count)]
 
-    def _any(self) -> Command:
-        member = _member(self._random.randrange(MEMBERS))
-        partner = 1 + self._random.randrange(PARTNERS)
+    def _any(self, partners: int) -> Command:
+        member = member_id(self._random.randrange(self._members))
+        partner = 1 + self._random.randrange(partners)
         if self._random.random() < BURN_SHARE:
             return self._burn(member, partner, 1 + self._random.randrange(50))
         return self._earn(member, partner, 1 + self._random.randrange(100))
@@ -68,7 +70,7 @@ class Load:
         self._number += 1
         return Earn(
             principal=f"partner:{partner}",
-            key=f"earn-{self._number}",
+            key=f"{self._name}earn-{self._number}",
             digest=bytes(32),
             member=member,
             occurred_at=self._now,
@@ -80,7 +82,7 @@ class Load:
             obligor=partner,
             tariff=partner,
             expires_at=self._now + timedelta(days=LOT_DAYS),
-            receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._number}"),
+            receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._name}{self._number}"),
             items=(
                 Item(line=1, quantity_milli=1000, money_micro=100_000_000, points_earned=points // 2),
                 Item(line=2, quantity_milli=2500, money_micro=80_000_000, points_earned=points - points // 2),
@@ -91,7 +93,7 @@ class Load:
         self._number += 1
         return Burn(
             principal=f"partner:{partner}",
-            key=f"burn-{self._number}",
+            key=f"{self._name}burn-{self._number}",
             digest=bytes(32),
             member=member,
             occurred_at=self._now,
@@ -101,11 +103,12 @@ class Load:
             detail=self._receipt,
             points=points,
             token=os.urandom(16),
-            receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._number}"),
+            receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._name}{self._number}"),
         )
 
 
-def _member(number: int) -> int:
+def member_id(number: int) -> int:
+    """The id of the `number`-th member of the load, from 0: by turns over the buckets."""
     return compose(number % MEMBER_BUCKETS, 1 + number // MEMBER_BUCKETS)
 
 
