@@ -92,9 +92,7 @@ async def opened(
     addresses: Addresses, *, lanes: int = 4, connections: int = 4
 ) -> AsyncIterator[tuple[Ledger, Database]]:
     """A ledger in this process, with a period that holds today."""
-    database = await Database.open(
-        writer_url=addresses.writer, reader_url=addresses.reader, lane_connections=connections
-    )
+    database = await Database.open(writer_url=addresses.writer, reader_url=addresses.reader)
     now = datetime.now(UTC)
     month = datetime(now.year, now.month, 1, tzinfo=UTC)
     async with database.writer.begin() as connection:

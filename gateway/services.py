@@ -79,9 +79,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     writer_url, reader_url = settings.require("database_url"), settings.require("reader_url")
     for url in (writer_url, reader_url):
         await reach(url)
-    database = await Database.open(
-        writer_url=writer_url, reader_url=reader_url, lane_connections=settings.lane_connections
-    )
+    database = await Database.open(writer_url=writer_url, reader_url=reader_url)
     try:
         await _check_migrations(database)
         yield database

@@ -85,6 +85,23 @@ FLOW_OF: Final = {
 }
 """(debit, credit) → the operation of the flow. A pair that is not here moves no flow."""
 
+FLOW_CODES: Final = {
+    "earn_pending": 1,
+    "cancel_pending": 2,
+    "release": 3,
+    "burn": 4,
+    "burn_return": 5,
+    "claw_back": 6,
+    "recover": 7,
+    "expire": 8,
+    "adjust": 9,
+    "novate_in": 10,
+    "novate_out": 11,
+    "transfer_out": 12,
+    "transfer_in": 13,
+}
+"""Operations of flows as blocks write them, for ever; the table `flow_kinds` holds the same."""
+
 STOCK_SIGN: Final = {
     "release": 1,
     "burn": -1,

@@ -12,21 +12,26 @@ from typing import Final
 
 import msgspec
 
-from . import store
-from .binary import key_row
+from . import saving, store
+from .binary import instant, key_row
 from .block import Block
 from .commands import Command, PassFence, PostMoney, Refused, Settle
 from .decide import Situation, decide, kind_of, next_due
 from .fence import Calendar
 from .holds import Hold
 from .journal import Journal
+from .kernel.packing import integer
 from .kernel.refusals import Refusal
+from .kernel.wire import ServerRefused, Wire
 from .keys import Keys
-from .loading import Loaded, load
+from .loading import Loaded, is_any_known, load, lock
 from .lots import Lot
 from .outcomes import Balance, Outcome
 from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
 from .wallet import Wallet, new_wallet
+
+_FIRST_DAY: Final = date(2000, 1, 1)
+"""PostgreSQL counts the days of a date from here."""
 
 _decode_outcome: Final = msgspec.msgpack.Decoder(Outcome).decode
 
@@ -37,6 +42,14 @@ class Fault(msgspec.Struct, frozen=True):
     error: Exception
 
 
+class StateLost(Exception):
+    """A row of state that must be there is not: nothing is written on such ground."""
+
+
+class KeyKnown(Exception):
+    """A key, receipt or token of the batch was claimed before: look it up first."""
+
+
 class CalendarOutrun(Exception):
     """Programme time has left the calendar that this process knows."""
 
@@ -45,7 +58,7 @@ Answer = Outcome | Fault
 
 
 async def run(
-    connection: store.Connection,
+    wire: Wire,
     commands: Sequence[Command],
     *,
     calendar: Calendar,
@@ -53,37 +66,80 @@ async def run(
     months: set[date],
     now: Callable[[], datetime],
     clock_is_driven: bool,
+    is_careful: bool,
 ) -> list[Answer]:
     """Post `commands` in one transaction and give their answers, in order.
 
-    `months` are those whose partitions are known to exist; more may be added. Raises
-    `CalendarOutrun` when time has left the calendar given, unless it has just been read.
+    `months` are those whose partitions are known to exist; more may be added. Most commands are
+    new, and then their keys are inserted unseen: the primary key is the judge, under the heads'
+    locks. A batch that `is_careful` looks them up first, and can answer repeats.
+
+    Raises `KeyKnown` when a batch that is not careful ought to have been, `CalendarOutrun` when
+    time has left the calendar given, unless it has just been read, and `StateLost` when a row of
+    state is missing.
     """
     keys = [Keys.of(command) if command.key else None for command in commands]
-    async with connection.transaction():
-        buckets = sorted({command.bucket for command in commands})
-        heads, driven_at = await store.lock_heads(connection, buckets)
-        at = driven_at if clock_is_driven else now()
-        latest = max(at, *(head.recorded_at for head in heads))
+    asked = {
+        (command.bucket, fingerprint)
+        for command, own in zip(commands, keys, strict=True)
+        if own is not None
+        for fingerprint in (own.own, own.receipt, own.token)
+        if fingerprint
+    }
+    try:
+        loaded = await lock(wire, commands, asked if is_careful else ())
+        at = loaded.driven_at if clock_is_driven else now()
+        latest = loaded.latest(at)
         if not calendar_is_fresh and not calendar.reaches(latest):
             raise CalendarOutrun
-        made = await _make_partitions(connection, latest, months)
-        loaded = await load(connection, heads, commands, keys, at)
+        made = await _make_partitions(wire, latest, months)
+        await load(wire, loaded, commands, keys, at)
         decided = _decide_all(loaded, commands, keys, at, calendar)
-        await _write(connection, decided)
+        # What claims nothing would not be noticed by the primary key.
+        unseen = () if is_careful else asked - decided.claimed.keys()
+        if unseen and await is_any_known(wire, unseen):
+            raise KeyKnown
+        await _write(wire, decided)
+    except BaseException as error:
+        await _roll_back(wire)
+        meaning = _meaning(error)
+        if meaning is None:
+            raise
+        raise meaning from error
     months |= made
     return decided.answers
 
 
-async def _make_partitions(connection: store.Connection, at: datetime, known: set[date]) -> set[date]:
+def _meaning(error: BaseException) -> Exception | None:
+    """What an error of the server says about the batch, if it says anything."""
+    if isinstance(error, ServerRefused):
+        if error.constraint == saving.KEYS_ARE_UNIQUE:
+            return KeyKnown()
+        if error.code == saving.DIVISION_BY_ZERO:
+            return StateLost("a row of state that must be there is not")
+    return None
+
+
+async def _roll_back(wire: Wire) -> None:
+    """Leave the connection as it was found, if it is still there."""
+    if not wire.is_lost:
+        flight = wire.flight()
+        flight.run(store.ROLLBACK)
+        await flight.land()
+
+
+async def _make_partitions(wire: Wire, at: datetime, known: set[date]) -> set[date]:
     """See to it that history of this month and of the next has a place. Gives the months made.
 
     Before anything is read or written, so that nobody waits for a lock that we hold.
     """
     this = at.date().replace(day=1)
     missing = {this, (this + timedelta(days=32)).replace(day=1)} - known
-    for month in sorted(missing):
-        await store.make_partitions(connection, month)
+    if missing:
+        flight = wire.flight()
+        for month in sorted(missing):
+            flight.run(store.MAKE_PARTITIONS, integer((month - _FIRST_DAY).days))
+        await flight.land()
     return missing
 
 
@@ -96,7 +152,7 @@ class _Decided:
         self.calendar = calendar
         self.wallets: dict[int, Wallet] = {}
         self.changed: set[int] = set()
-        self.claimed: dict[tuple[int, bytes], tuple[int, datetime]] = {}
+        self.claimed: dict[tuple[int, bytes], tuple[int, int]] = {}
         self.outcomes: dict[int, tuple[Outcome, bytes]] = {}
         self.new_lots: dict[int, tuple[int, Lot]] = {}
         self.changed_lots: dict[int, tuple[int, Lot]] = {}
@@ -178,7 +234,7 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
         repeat = _repeat(decided, command, keys)
         if repeat is not None:
             return repeat
-    if head.fenced is not None:
+    if head.is_fenced:
         return _not_stored(decided, command, BucketFenced())
     if isinstance(command, PassFence):
         return Outcome(operation=0, kind="pass_fence", recorded_at=block.at, balance=Balance())
@@ -202,7 +258,7 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
 
 def _claim(decided: _Decided, command: Command, keys: Keys, outcome: Outcome) -> Outcome:
     """Let the operation own its key, and its receipt and member token if it was accepted."""
-    place = (outcome.operation, outcome.recorded_at)
+    place = (outcome.operation, instant(outcome.recorded_at))
     decided.claimed[(command.bucket, keys.own)] = place
     if outcome.refused is None:
         for fingerprint in (keys.receipt, keys.token):
@@ -302,23 +358,28 @@ def _unstored(decided: _Decided, command: Command, wallet: Wallet, refused: Refu
     )
 
 
-async def _write(connection: store.Connection, decided: _Decided) -> None:
+async def _write(wire: Wire, decided: _Decided) -> None:
+    """Write what was decided and commit, in one flight; with nothing to write, let go of the heads."""
+    flight = wire.flight()
     written = [block for block in decided.blocks.values() if block.operations or block.moved_fences]
-    if not written:
-        return
-    for block in written:
-        block.close()
-    key_rows = [
-        key_row(bucket, fingerprint, operation, recorded_at)
-        for (bucket, fingerprint), (operation, recorded_at) in sorted(decided.claimed.items())
-    ]
-    await store.write_history(connection, written, key_rows)
-    await store.write_state(
-        connection,
-        written,
-        [decided.wallets[member] for member in decided.changed],
-        list(decided.new_lots.values()),
-        list(decided.changed_lots.values()),
-        list(decided.new_holds.values()),
-        list(decided.changed_holds.values()),
+    if written:
+        for block in written:
+            block.close()
+        saving.write(flight, _changes(decided, written))
+    flight.run(store.COMMIT)
+    await flight.land()
+
+
+def _changes(decided: _Decided, written: Sequence[Block]) -> saving.Changes:
+    return saving.Changes(
+        blocks=written,
+        key_rows=[
+            key_row(bucket, fingerprint, operation, recorded_at)
+            for (bucket, fingerprint), (operation, recorded_at) in sorted(decided.claimed.items())
+        ],
+        wallets=[decided.wallets[member] for member in decided.changed],
+        new_lots=list(decided.new_lots.values()),
+        changed_lots=list(decided.changed_lots.values()),
+        new_holds=list(decided.new_holds.values()),
+        changed_holds=list(decided.changed_holds.values()),
     )

@@ -16,6 +16,7 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _TICK: Final = timedelta(microseconds=1)
 
 _NULL: Final = b"\xff\xff\xff\xff"
+_FLAGS: Final = (b"\0\0\0\1\0", b"\0\0\0\1\1")
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 
@@ -24,14 +25,33 @@ _OPERATION_COLUMNS: Final = 24
 _LINE: Final = Struct(">h ih iq ih iq ih iq ih iq iq i3s ii ii ii ii ii ii ii iq")
 _KEY: Final = Struct(">h ih i16s iq iq")
 _LOT: Final = Struct(">h ih iq iq ii ii ii iq iq iq iq iq")
+_WALLET: Final = Struct(">h ih iq iq iq iq iq")
+_HOLD: Final = Struct(">h ih iq iq ii ii ii iq i? i?")
+_SLICE: Final = Struct(">h ih iq ih iq iq ii ii ii iq iq iq iq iq")
+_BLOCK: Final = Struct(">h ih iq iq ii iq ii i32s i32s i32s")
 _LENGTH: Final = Struct(">i").pack
 _INSTANT: Final = Struct(">iq").pack
+
+
+INFINITY: Final = (1 << 63) - 1
+"""PostgreSQL's `infinity`, which stands for an instant that is not there."""
 
 
 @lru_cache(maxsize=65_536)
 def instant(at: datetime) -> int:
     """Microseconds since 2000, as PostgreSQL counts them."""
     return (at - _EPOCH) // _TICK
+
+
+@lru_cache(maxsize=65_536)
+def point_in_time(micro: int) -> datetime:
+    """The instant that is `micro` microseconds after 2000."""
+    return _EPOCH + timedelta(microseconds=micro)
+
+
+def moment(micro: int) -> datetime | None:
+    """The same for an instant that may be missing."""
+    return None if micro == INFINITY else point_in_time(micro)
 
 
 def operation_row(
@@ -180,9 +200,9 @@ def line_row(
     )
 
 
-def key_row(bucket: int, key: bytes, operation: int, recorded_at: datetime) -> bytes:
-    """A row of `keys`."""
-    return _KEY.pack(4, 2, bucket, 16, key, 8, operation, 8, instant(recorded_at))
+def key_row(bucket: int, key: bytes, operation: int, recorded_at: int) -> bytes:
+    """A row of `keys`; `recorded_at` as `instant` gives it."""
+    return _KEY.pack(4, 2, bucket, 16, key, 8, operation, 8, recorded_at)
 
 
 def lot_row(member: int, lot: Any) -> bytes:
@@ -221,6 +241,124 @@ def lot_row(member: int, lot: Any) -> bytes:
             _NULL if parent is None else _INSTANT(8, parent),
         )
     )
+
+
+def wallet_row(wallet: Any) -> bytes:
+    """A row of `wallets`, for a `Wallet`."""
+    fixed = _WALLET.pack(
+        8,
+        2,
+        wallet.member >> 56,
+        8,
+        wallet.member,
+        8,
+        wallet.pending,
+        8,
+        wallet.available,
+        8,
+        wallet.held,
+        8,
+        wallet.clawback_due,
+    )
+    due = wallet.next_due_at
+    return fixed + (_NULL if due is None else _INSTANT(8, instant(due))) + _FLAGS[wallet.is_frozen]
+
+
+def hold_row(hold: Any) -> bytes:
+    """A row of `holds`, for a `Hold`."""
+    return _HOLD.pack(
+        9,
+        2,
+        hold.id >> 56,
+        8,
+        hold.id,
+        8,
+        hold.member,
+        4,
+        hold.partner,
+        4,
+        hold.outlet,
+        4,
+        hold.terms,
+        8,
+        instant(hold.expires_at),
+        1,
+        hold.is_open,
+        1,
+        hold.has_lapsed,
+    )
+
+
+def slice_row(hold: Any, part: Any) -> bytes:
+    """A row of `slices`, for a `Slice` of a `Hold`."""
+    return _SLICE.pack(
+        13,
+        2,
+        hold.id >> 56,
+        8,
+        hold.id,
+        2,
+        part.ordinal,
+        8,
+        hold.member,
+        8,
+        part.lot,
+        4,
+        part.issuer,
+        4,
+        part.obligor,
+        4,
+        part.tariff,
+        8,
+        instant(part.earned_at),
+        8,
+        instant(part.expires_at),
+        8,
+        part.points,
+        8,
+        part.captured,
+        8,
+        part.released,
+    )
+
+
+def block_row(
+    *,
+    bucket: int,
+    height: int,
+    recorded_at: int,
+    period: int,
+    first: int,
+    count: int,
+    previous: bytes,
+    root: bytes,
+    hash_: bytes,
+    flows: bytes,
+    stock: bytes,
+) -> bytes:
+    """A row of `blocks`; `recorded_at` as `instant` gives it, `flows` and `stock` packed arrays."""
+    fixed = _BLOCK.pack(
+        11,
+        2,
+        bucket,
+        8,
+        height,
+        8,
+        recorded_at,
+        4,
+        period,
+        8,
+        first,
+        4,
+        count,
+        32,
+        previous,
+        32,
+        root,
+        32,
+        hash_,
+    )
+    return b"".join((fixed, _LENGTH(len(flows)), flows, _LENGTH(len(stock)), stock))
 
 
 def copy_of(rows: Iterable[bytes]) -> bytes:

@@ -6,37 +6,30 @@ import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from struct import Struct
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from .accounts import CLAWBACK_DUE, FLOW_OF, PENDING, POINTS, REDEEMED, STOCK_SIGN
-from .binary import instant, line_row, operation_row, salted
-from .chain import HASH_MODULUS, SALT_BYTES, block_hash, leaf, merkle_root, moved
+from .accounts import CLAWBACK_DUE, FLOW_CODES, FLOW_OF, PENDING, POINTS, REDEEMED, STOCK_SIGN
+from .binary import block_row, instant, line_row, operation_row, salted
+from .chain import HASH_MODULUS, SALT_BYTES, block_hash, flow_term, leaf, merkle_root
 from .commands import Command, PostMoney, Refused
 from .fence import Calendar
+from .folding import FOLD_AFTER
 from .journal import Journal, Line
-from .kernel.ids import compose
+from .kernel.ids import MEMBER_BUCKETS, compose
+from .kernel.packing import bigints
 from .outcomes import Balance, Outcome, SliceTaken
+from .store import Head
 
 Row = tuple[Any, ...]
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _POINTS: Final = POINTS.encode()
+_HALVES: Final = Struct(">qq")
 _TICK: Final = timedelta(microseconds=1)
-
-
-class Head(msgspec.Struct):
-    """Where a bucket's log ends: the last height and sequence written, and in which period."""
-
-    bucket: int
-    height: int
-    sequence: int
-    period: int
-    recorded_at: datetime
-    hash: bytes
-    fenced: str | None
 
 
 class Block:
@@ -58,15 +51,23 @@ class Block:
         self.leaves: list[bytes] = []
         self.flows: dict[Row, list[int]] = {}
         self.stock: dict[Row, int] = {}
-        self.row: Row = ()
+        self.folded = self._fold_to()
+        self.hash = b""
+        self.row = b""
 
     def _pass_fences(self) -> None:
         """The first batch at or after a period's end moves its own bucket's fence."""
-        if self.head.fenced is not None:
+        if self.head.is_fenced:
             return
         while (span := self.calendar.span(self.period)) is not None and self.at >= span.ends_at:
             self.moved_fences.append(self.period)
             self.period += 1
+
+    def _fold_to(self) -> int:
+        """Up to which height this batch brings flows and stock into their tables: each bucket in its turn."""
+        head = self.head
+        is_its_turn = (head.height + FOLD_AFTER // MEMBER_BUCKETS * head.bucket) % FOLD_AFTER == 0
+        return head.height if self.moved_fences or is_its_turn else head.folded
 
     def next_operation(self) -> int:
         """The id that the next operation will have."""
@@ -160,11 +161,11 @@ class Block:
             if line.expired_at is not None:
                 self._move_stock(line, -points, line.expired_at)
                 self._move_stock(line, points, line.expires_at)
-            operation = FLOW_OF.get((debit, credit))
-            if operation is None:
+            flow_kind = FLOW_OF.get((debit, credit))
+            if flow_kind is None:
                 continue
-            cell = (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin)
-            term = moved(id_, ordinal, points)
+            cell = (issuer, obligor, redeemer, FLOW_CODES[flow_kind], tariff, terms, origin)
+            term = flow_term(id_, ordinal, points)
             flow = self.flows.get(cell)
             if flow is None:
                 self.flows[cell] = [points, 1, term]
@@ -172,7 +173,7 @@ class Block:
                 flow[0] += points
                 flow[1] += 1
                 flow[2] = (flow[2] + term) % HASH_MODULUS
-            sign = STOCK_SIGN.get(operation)
+            sign = STOCK_SIGN.get(flow_kind)
             if sign is not None:
                 self._move_stock(line, sign * points, line.expires_at)
         self.lines += rows
@@ -209,7 +210,6 @@ class Block:
     def _move_stock(self, line: Line, points: int, expires_at: datetime) -> None:
         zone = self.calendar.zone
         cell = (
-            self.head.bucket,
             line.issuer,
             line.obligor,
             line.tariff,
@@ -222,7 +222,9 @@ class Block:
         """Make the block's own row: called once, after the last operation."""
         root = merkle_root(self.leaves)
         count = len(self.leaves)
-        hash_ = block_hash(
+        flows = bigints([value for cell, flow in self.flows.items() for value in (*cell, *_split(flow))])
+        stock = bigints([value for cell, points in self.stock.items() for value in (*cell, points)])
+        self.hash = block_hash(
             bucket=self.head.bucket,
             height=self.height,
             period=self.period,
@@ -230,19 +232,27 @@ class Block:
             count=count,
             previous=self.head.hash,
             root=root,
+            moved=flows + stock,
         )
-        first = compose(self.head.bucket, self.head.sequence + 1)
-        self.row = (
-            self.head.bucket,
-            self.height,
-            self.at,
-            self.period,
-            first,
-            count,
-            self.head.hash,
-            root,
-            hash_,
+        self.row = block_row(
+            bucket=self.head.bucket,
+            height=self.height,
+            recorded_at=instant(self.at),
+            period=self.period,
+            first=compose(self.head.bucket, self.head.sequence + 1),
+            count=count,
+            previous=self.head.hash,
+            root=root,
+            hash_=self.hash,
+            flows=flows,
+            stock=stock,
         )
+
+
+def _split(flow: list[int]) -> tuple[int, int, int, int]:
+    """Points, count and the additive hash as two signed halves, the higher first."""
+    points, count, hash_ = flow
+    return points, count, *_HALVES.unpack(hash_.to_bytes(16))
 
 
 def _outcome(

@@ -21,7 +21,8 @@ GENESIS: Final = bytes(32)
 SALT_BYTES: Final = 16
 HASH_MODULUS: Final = 1 << 128
 
-_TAG: Final = b"kopilka block 1\0"
+_TAG: Final = b"kopilka block 2\0"
+_FIRST_TAG: Final = b"kopilka block 1\0"
 _HEAD: Final = struct.Struct(">HQIqI")
 _MOVED: Final = struct.Struct(">QHQ")
 
@@ -46,13 +47,27 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def block_hash(
-    *, bucket: int, height: int, period: int, recorded_at: datetime, count: int, previous: bytes, root: bytes
+    *,
+    bucket: int,
+    height: int,
+    period: int,
+    recorded_at: datetime,
+    count: int,
+    previous: bytes,
+    root: bytes,
+    moved: bytes | None,
 ) -> bytes:
-    """The hash that the next block of the bucket links to."""
+    """The hash that the next block of the bucket links to.
+
+    `moved` is what the block says it moved: its packed flows and stock. None for blocks of
+    version 1, which said nothing of it.
+    """
     head = _HEAD.pack(bucket, height, period, instant(recorded_at), count)
-    return sha256(_TAG + head + previous + root).digest()
+    if moved is None:
+        return sha256(_FIRST_TAG + head + previous + root).digest()
+    return sha256(_TAG + head + previous + root + moved).digest()
 
 
-def moved(operation: int, ordinal: int, points: int) -> int:
+def flow_term(operation: int, ordinal: int, points: int) -> int:
     """The term that one line adds to the additive hash of its flow, modulo 2^128."""
     return int.from_bytes(blake2b(_MOVED.pack(operation, ordinal, points), digest_size=16).digest())

@@ -48,7 +48,7 @@ class Ledger:
         self._database = database
         self._advancing = asyncio.Lock()
         self._lanes = Lanes(
-            database.pool,
+            database.open_wire,
             now=clock.now,
             read_calendar=self._read_calendar,
             clock_is_driven=clock.is_driven,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import FromClause, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .tables import flows
+from .tables import flows, flows_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +31,32 @@ class Flow:
 
 
 async def of_period(connection: AsyncConnection, period: int) -> list[Flow]:
-    """The flows of `period` in the order of their cells. Reads cells, never lines."""
+    """The flows of a `period` that every bucket has left, in the order of their cells.
+
+    Reads cells, never lines.
+    """
+    return await _read(connection, flows, period)
+
+
+async def so_far(connection: AsyncConnection, period: int) -> list[Flow]:
+    """The flows of a `period` that may still be open: cells, and what the latest blocks have moved."""
+    return await _read(connection, flows_now, period)
+
+
+async def _read(connection: AsyncConnection, table: FromClause, period: int) -> list[Flow]:
     cell = [
-        flows.c.period,
-        flows.c.issuer,
-        flows.c.obligor,
-        flows.c.redeemer,
-        flows.c.operation,
-        flows.c.tariff,
-        flows.c.terms,
-        flows.c.origin_period,
+        table.c.period,
+        table.c.issuer,
+        table.c.obligor,
+        table.c.redeemer,
+        table.c.operation,
+        table.c.tariff,
+        table.c.terms,
+        table.c.origin_period,
     ]
     query = (
-        select(*cell, func.sum(flows.c.points), func.sum(flows.c.count))
-        .where(flows.c.period == period)
+        select(*cell, func.sum(table.c.points), func.sum(table.c.count))
+        .where(table.c.period == period)
         .group_by(*cell)
         .order_by(*cell)
     )

@@ -17,11 +17,12 @@ from typing import Final, NamedTuple
 import asyncpg
 import structlog
 
-from .batch import Answer, CalendarOutrun, Fault, run
+from .batch import Answer, CalendarOutrun, Fault, KeyKnown, run
 from .commands import Command
 from .fence import Calendar
 from .kernel.ids import BUCKETS, MEMBER_BUCKETS, TREASURY
 from .kernel.refusals import Throttled
+from .kernel.wire import ServerRefused, Wire
 
 log = structlog.get_logger()
 
@@ -29,8 +30,13 @@ RETRY_SECONDS: Final = 0.5
 """How long a lane waits before it tries a lost server again."""
 
 
+CAREFUL_BATCHES: Final = 64
+"""How many batches of a lane look keys up first, after one that met a repeat: they come together."""
+
+DEADLOCK: Final = "40P01"
+
 _SERVER_LOST: Final = (
-    OSError,
+    OSError,  # `WireLost` is one
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -82,6 +88,26 @@ class Lane:
         self.number = number
         self.queue: deque[Waiting] = deque()
         self.is_taken = False
+        self.careful_batches = 0
+
+
+class Connection:
+    """A wire that is opened when it is needed, and again when it was lost."""
+
+    def __init__(self, open_wire: Callable[[], Awaitable[Wire]]) -> None:
+        self._open_wire = open_wire
+        self._wire: Wire | None = None
+
+    async def wire(self) -> Wire:
+        """The wire. Raises what opening one may raise."""
+        if self._wire is None or self._wire.is_lost:
+            self._wire = await self._open_wire()
+        return self._wire
+
+    def close(self) -> None:
+        """End the session, if there is one."""
+        if self._wire is not None:
+            self._wire.close()
 
 
 class Lanes:
@@ -89,7 +115,7 @@ class Lanes:
 
     def __init__(
         self,
-        pool: asyncpg.Pool,
+        open_wire: Callable[[], Awaitable[Wire]],
         *,
         now: Callable[[], datetime],
         read_calendar: Callable[[], Awaitable[Calendar | None]],
@@ -99,7 +125,7 @@ class Lanes:
         batch_limit: int,
         queue_limit: int,
     ) -> None:
-        self._pool = pool
+        self._open_wire = open_wire
         self._now = now
         self._read_calendar = read_calendar
         self._clock_is_driven = clock_is_driven
@@ -166,67 +192,83 @@ class Lanes:
                 return
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            lane = self._longest_waiting()
-            if lane is None:
-                sleeper: asyncio.Future[None] = loop.create_future()
-                self._sleeping.append(sleeper)
-                await sleeper
-                continue
-            lane.is_taken = True
-            try:
-                await self._post(lane)
-            finally:
-                lane.is_taken = False
+        connection = Connection(self._open_wire)
+        try:
+            while True:
+                lane = self._longest_waiting()
+                if lane is None:
+                    await self._sleep()
+                    continue
+                lane.is_taken = True
+                try:
+                    await self._post(lane, connection)
+                finally:
+                    lane.is_taken = False
+        finally:
+            connection.close()
+
+    async def _sleep(self) -> None:
+        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleeping.append(sleeper)
+        await sleeper
 
     def _longest_waiting(self) -> Lane | None:
         waiting = [lane for lane in self._lanes if lane.queue and not lane.is_taken]
         return min(waiting, key=lambda lane: lane.queue[0].since, default=None)
 
-    async def _post(self, lane: Lane) -> None:
+    async def _post(self, lane: Lane, connection: Connection) -> None:
         """Post one batch of `lane` and answer it, whatever happens."""
         taken = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_limit))]
         self._queued -= len(taken)
-        for waiting, answer in zip(taken, await self._answers([w.command for w in taken]), strict=True):
+        answers = await self._answers(connection, lane, [waiting.command for waiting in taken])
+        for waiting, answer in zip(taken, answers, strict=True):
             waiting.ticket.answer(waiting.place, answer)
         self._unanswered -= len(taken)
         if not self._unanswered:
             self._idle.set()
 
-    async def _answers(self, commands: Sequence[Command]) -> Sequence[Answer]:
+    async def _answers(
+        self, connection: Connection, lane: Lane, commands: Sequence[Command]
+    ) -> Sequence[Answer]:
         calendar_is_fresh = False
         while True:
             try:
-                return await self._run(commands, calendar_is_fresh=calendar_is_fresh)
+                return await self._run(connection, lane, commands, calendar_is_fresh=calendar_is_fresh)
+            except KeyKnown:
+                lane.careful_batches = CAREFUL_BATCHES
             except _SERVER_LOST as error:
                 # Whether it was committed is not known: the keys tell when it is posted again.
                 log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
+                lane.careful_batches = CAREFUL_BATCHES
                 await asyncio.sleep(RETRY_SECONDS)
-            except asyncpg.DeadlockDetectedError:
-                continue
             except CalendarOutrun:
                 # Another process may have extended it; if nobody has, the last period goes on.
                 self.calendar = await self._read_calendar()
                 calendar_is_fresh = True
             except Exception as error:  # noqa: BLE001 - whoever waits must get an answer, whatever it was
+                if isinstance(error, ServerRefused) and error.code == DEADLOCK:
+                    continue
                 if len(commands) == 1:
                     return [Fault(error)]
                 # One of them cannot be written: alone, the others can.
-                return [(await self._answers([command]))[0] for command in commands]
+                return [(await self._answers(connection, lane, [command]))[0] for command in commands]
 
-    async def _run(self, commands: Sequence[Command], *, calendar_is_fresh: bool) -> Sequence[Answer]:
+    async def _run(
+        self, connection: Connection, lane: Lane, commands: Sequence[Command], *, calendar_is_fresh: bool
+    ) -> Sequence[Answer]:
         if self.calendar is None:
             self.calendar = await self._read_calendar()
         if self.calendar is None:
             raise LedgerFault("there is no programme yet")
-        async with self._pool.acquire() as connection:
-            return await run(
-                connection,
-                commands,
-                calendar=self.calendar,
-                calendar_is_fresh=calendar_is_fresh,
-                months=self._months,
-                now=self._now,
-                clock_is_driven=self._clock_is_driven,
-            )
+        is_careful = lane.careful_batches > 0
+        lane.careful_batches -= is_careful
+        return await run(
+            await connection.wire(),
+            commands,
+            calendar=self.calendar,
+            calendar_is_fresh=calendar_is_fresh,
+            months=self._months,
+            now=self._now,
+            clock_is_driven=self._clock_is_driven,
+            is_careful=is_careful,
+        )

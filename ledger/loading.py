@@ -1,12 +1,13 @@
 """What a batch reads before it decides: keys, wallets, and of lots and holds no more than it needs.
 
 An earn needs balances alone. A wallet on which something has fallen due needs what is due, and
-when the rest will be. Only burns and holds need a wallet whole.
+when the rest will be. Only burns and holds need a wallet whole. The first flight locks the heads
+and brings all that the commands name; another goes only for what was found to be needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,32 +15,42 @@ import msgspec
 
 from . import store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
-from .block import Head
+from .binary import instant, moment, point_in_time
 from .commands import Command
 from .decide import NEEDS_WHOLE_WALLET
-from .holds import Hold, Slice
+from .kernel.packing import bigint, smallints
+from .kernel.wire import Wire
 from .keys import Keys
-from .lots import Lot
+from .store import Head, Stored
 from .wallet import Wallet, new_wallet
 
 Row = tuple[Any, ...]
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class Loaded(msgspec.Struct):
     """What the database says about the commands of a batch, before any is decided.
 
-    `rest_due_at` says of each member when the first of what was not loaded falls due.
+    `driven_at` is the row of the driven clock. `keys` gives for a fingerprint the operation that
+    claimed it and when, in microseconds. `whole` are the members whose live lots are all here.
+    `rest_due_at` says of a member when the first of what
+    was not loaded falls due.
     """
 
     heads: dict[int, Head]
-    keys: dict[tuple[int, bytes], tuple[int, datetime]]
-    stored: dict[int, store.Stored]
+    driven_at: datetime
+    keys: dict[tuple[int, bytes], tuple[int, int]]
     balances: dict[int, Row]
-    hold_members: dict[int, int]
-    rest_due_at: dict[int, datetime | None]
     lots: dict[int, list[Row]]
-    holds: dict[int, list[Row]]
-    slices: dict[int, list[Row]]
+    hold_members: dict[int, int]
+    whole: set[int]
+    stored: dict[int, Stored] = {}
+    rest_due_at: dict[int, datetime | None] = {}
+    holds: dict[int, list[Row]] = {}
+    slices: dict[int, list[Row]] = {}
+
+    def latest(self, at: datetime) -> datetime:
+        """The instant at which everything is decided: never before what a bucket has recorded."""
+        return max(at, *(head.recorded_at for head in self.heads.values()))
 
     def member_of(self, command: Command) -> int:
         """Whose wallet a command is about; 0 if it names a hold that does not exist."""
@@ -52,84 +63,158 @@ class Loaded(msgspec.Struct, frozen=True):
             return new_wallet(member)
         sums = [0] * POINTS_KINDS
         sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
+        next_due_at = moment(row[5])
         return Wallet(
             member,
             sums,
-            next_due_at=row[5],
-            rest_due_at=self.rest_due_at.get(member, row[5]),
+            next_due_at=next_due_at,
+            rest_due_at=self.rest_due_at.get(member, next_due_at),
             is_frozen=row[6],
-            lots={lot[1]: Lot(*lot[1:]) for lot in self.lots.get(member, ())},
-            holds={hold[0]: _hold(hold, self.slices.get(hold[0], ())) for hold in self.holds.get(member, ())},
+            lots={row[1]: store.lot(row) for row in self.lots.get(member, ())},
+            holds={
+                row[0]: store.hold(row, self.slices.get(row[0], ())) for row in self.holds.get(member, ())
+            },
         )
 
 
-async def load(
-    connection: store.Connection,
-    heads: Sequence[Head],
-    commands: Sequence[Command],
-    keys: Sequence[Keys | None],
-    at: datetime,
-) -> Loaded:
-    """Everything that deciding `commands` at `at` may look at. The heads are locked."""
-    known, stored = await _known(connection, commands, keys)
-    named_holds = sorted({hold for command in commands if (hold := getattr(command, "hold", 0))})
-    hold_members = await store.hold_members(connection, named_holds) if named_holds else {}
-    loaded = Loaded(
-        heads={head.bucket: head for head in heads},
-        keys=known,
-        stored=stored,
-        balances={},
-        hold_members=hold_members,
-        rest_due_at={},
-        lots={},
-        holds={},
-        slices={},
+async def lock(wire: Wire, commands: Sequence[Command], asked: Iterable[tuple[int, bytes]]) -> Loaded:
+    """Begin a transaction, lock the heads of `commands`, and read all that they name.
+
+    Of fingerprints, those `asked` for as (bucket, fingerprint) are looked up.
+    """
+    asked = sorted(asked)
+    members = {command.member for command in commands if command.member}
+    whole = {command.member for command in commands if command.member and type(command) in NEEDS_WHOLE_WALLET}
+    holds = {hold for command in commands if (hold := getattr(command, "hold", 0))}
+    flight = wire.flight()
+    flight.run(store.BEGIN)
+    heads = flight.run(store.LOCK_HEADS, smallints(sorted({command.bucket for command in commands})))
+    known = flight.run(store.KEYS, *store.of_keys(asked)) if asked else None
+    balances = flight.run(store.WALLETS, *store.of_members(sorted(members))) if members else None
+    lots = flight.run(store.LOTS, *store.of_members(sorted(whole))) if whole else None
+    hold_members = flight.run(store.HOLD_MEMBERS, *store.of_members(sorted(holds))) if holds else None
+    results = await flight.land()
+
+    def rows(place: int | None) -> list[Row]:
+        return [] if place is None else results[place]
+
+    return Loaded(
+        heads={row[0]: store.head(row) for row in rows(heads)},
+        driven_at=point_in_time(rows(heads)[0][8]),
+        keys={(row[0], row[1]): (row[2], row[3]) for row in rows(known)},
+        balances={row[0]: row for row in rows(balances)},
+        lots=_by_first(rows(lots)),
+        hold_members={row[0]: row[1] for row in rows(hold_members)},
+        whole=whole,
     )
-    members = sorted({command.member for command in commands if command.member} | set(hold_members.values()))
-    loaded.balances.update(await store.balances(connection, members))
-    whole = {loaded.member_of(command) for command in commands if type(command) in NEEDS_WHOLE_WALLET}
-    await _load_lots(connection, loaded, whole & loaded.balances.keys(), named_holds, at)
-    return loaded
 
 
-async def _known(
-    connection: store.Connection, commands: Sequence[Command], keys: Sequence[Keys | None]
-) -> tuple[dict[tuple[int, bytes], tuple[int, datetime]], dict[int, store.Stored]]:
-    """Which fingerprints were claimed before, and the operations that repeats will be answered with."""
-    asked = []
-    own = []
-    for command, claims in zip(commands, keys, strict=True):
-        if claims is not None:
-            bucket = command.bucket
-            own.append((bucket, claims.own))
-            asked += [(bucket, claim) for claim in (claims.own, claims.receipt, claims.token) if claim]
-    known = await store.known_keys(connection, sorted(set(asked)))
-    return known, await store.stored(connection, {known[place] for place in own if place in known})
+async def is_any_known(wire: Wire, asked: Iterable[tuple[int, bytes]]) -> bool:
+    """Whether one of these (bucket, fingerprint) was claimed before. The heads are locked."""
+    flight = wire.flight()
+    flight.run(store.KEYS, *store.of_keys(sorted(asked)))
+    (known,) = await flight.land()
+    return bool(known)
 
 
-async def _load_lots(
-    connection: store.Connection, loaded: Loaded, whole: set[int], named_holds: Sequence[int], at: datetime
+async def load(
+    wire: Wire, loaded: Loaded, commands: Sequence[Command], keys: Sequence[Keys | None], at: datetime
 ) -> None:
-    """Lots, holds and slices of the wallets that are needed whole, and what is due on the others."""
-    latest = max(at, *(head.recorded_at for head in loaded.heads.values()))
-    due = {m for m, row in loaded.balances.items() if row[5] is not None and row[5] <= latest} - whole
+    """Bring what the first look showed to be needed at `at`. The heads are locked."""
+    await _load_rest_of_holds(wire, loaded)
+    whole = loaded.whole & loaded.balances.keys()
+    latest = loaded.latest(at)
+    due = [member for member in _due(loaded, instant(latest)) if member not in whole]
+    repeats = [
+        place
+        for command, claims in zip(commands, keys, strict=True)
+        if claims is not None and (place := loaded.keys.get((command.bucket, claims.own)))
+    ]
+    if due or repeats:
+        whole |= await _load_due(wire, loaded, due, repeats, latest)
+    loaded.rest_due_at.update(dict.fromkeys(whole))
+    await _load_holds(wire, loaded, whole)
+
+
+async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:
+    """Wallets and lots of the members that were named by their holds alone."""
+    members = sorted(set(loaded.hold_members.values()) - loaded.whole)
+    if members:
+        loaded.whole.update(members)
+        flight = wire.flight()
+        flight.run(store.WALLETS, *store.of_members(members))
+        flight.run(store.LOTS, *store.of_members(members))
+        balances, lots = await flight.land()
+        loaded.balances.update({row[0]: row for row in balances})
+        loaded.lots.update(_by_first(lots))
+
+
+def _due(loaded: Loaded, latest: int) -> list[int]:
+    return [member for member, row in loaded.balances.items() if row[5] <= latest]
+
+
+async def _load_due(
+    wire: Wire, loaded: Loaded, due: list[int], repeats: list[tuple[int, int]], latest: datetime
+) -> set[int]:
+    """The operations that repeats are answered with, and what is due; members that are needed whole."""
+    flight = wire.flight()
+    if repeats:
+        flight.run(store.STORED, *store.of_places(repeats))
     if due:
-        for member, lots_at, hold_at in await store.rest_due(connection, sorted(due), latest):
-            if hold_at is not None and hold_at <= latest:
-                whole.add(member)  # a lapse gives points back to lots that may not be due
-            else:
-                loaded.rest_due_at[member] = min(filter(None, (lots_at, hold_at)), default=None)
-        if due - whole:
-            loaded.lots.update(await store.due_lots(connection, sorted(due - whole), latest))
-    if whole:
-        loaded.rest_due_at.update(dict.fromkeys(whole))
-        lots, holds, slices = await store.whole(connection, sorted(whole), named_holds)
-        loaded.lots.update(lots)
-        loaded.holds.update(holds)
-        loaded.slices.update(slices)
+        instant_due = bigint(instant(latest))
+        flight.run(store.REST_DUE, *store.of_members(due), instant_due)
+        flight.run(store.DUE_LOTS, *store.of_members(due), instant_due)
+    results = await flight.land()
+    if repeats:
+        rows: list[Row] = results.pop(0)
+        loaded.stored.update(
+            {int.from_bytes(row[0]): Stored(int.from_bytes(row[0]), *row[1:]) for row in rows}
+        )
+    if not due:
+        return set()
+    rest_due, due_lots = results
+    # A lapse gives points back to lots that may not be due.
+    lapsing = {member for member, _, hold_at in rest_due if hold_at <= instant(latest)}
+    loaded.rest_due_at.update(
+        {member: moment(min(lots_at, hold_at)) for member, lots_at, hold_at in rest_due}
+    )
+    loaded.lots.update(_by_first(due_lots))
+    if lapsing:
+        flight = wire.flight()
+        flight.run(store.LOTS, *store.of_members(sorted(lapsing)))
+        loaded.lots.update(_by_first((await flight.land())[0]))
+    return lapsing
 
 
-def _hold(row: Row, slices: Sequence[Row]) -> Hold:
-    id_, member, partner, outlet, terms, expires_at, is_open, has_lapsed = row
-    parts = [Slice(*part[1:]) for part in slices]
-    return Hold(id_, member, partner, outlet, terms, expires_at, is_open, has_lapsed, parts)
+async def _load_holds(wire: Wire, loaded: Loaded, whole: set[int]) -> None:
+    """Holds with their slices, and the empty lots these came from: of `whole` that hold, and those named."""
+    holding = sorted(member for member in whole if loaded.balances[member][3])
+    named = sorted(loaded.hold_members)
+    if not holding and not named:
+        return
+    flight = wire.flight()
+    asked = (*store.of_members(holding), *store.of_members(named))
+    flight.run(store.HOLDS, *asked)
+    flight.run(store.SLICES, *asked)
+    holds, slices = await flight.land()
+    for row in holds:
+        loaded.holds.setdefault(row[1], []).append(row)
+    loaded.slices.update(_by_first(slices))
+    member_of = {row[0]: row[1] for row in holds}
+    pinned = {(member_of[row[0]], row[2]) for row in slices}
+    empty = pinned - {
+        (member, row[1]) for member in set(member_of.values()) for row in loaded.lots.get(member, ())
+    }
+    if empty:
+        flight = wire.flight()
+        flight.run(store.EMPTY_LOTS, *store.of_lots(sorted(empty)))
+        for row in (await flight.land())[0]:
+            loaded.lots.setdefault(row[0], []).append(row)
+
+
+def _by_first(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """Rows gathered by their first column."""
+    gathered: dict[int, list[Row]] = {}
+    for row in rows:
+        gathered.setdefault(row[0], []).append(row)
+    return gathered

@@ -156,7 +156,7 @@ INVARIANTS: Final = (
                format('flow %s of period %s, issuer %s, obligor %s, redeemer %s: %s points in %s; '
                       'its lines: %s in %s', operation, period, issuer, obligor, redeemer,
                       f.points, f.count, l.points, l.count)
-        FROM flows f
+        FROM flows_now f
         FULL JOIN (
             SELECT bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period,
                    sum(amount) AS points, count(*) AS count
@@ -178,7 +178,7 @@ INVARIANTS: Final = (
                format('stock of issuer %s, obligor %s, tariff %s: %s; its lots and slices: %s',
                       issuer, obligor, tariff, s.points, o.points)
         FROM (SELECT bucket, issuer, obligor, tariff, sum(points) AS points
-              FROM stock GROUP BY bucket, issuer, obligor, tariff) s
+              FROM stock_now GROUP BY bucket, issuer, obligor, tariff) s
         FULL JOIN (
             SELECT bucket, issuer, obligor, tariff, sum(points) AS points
             FROM (SELECT bucket, issuer, obligor, tariff, available AS points FROM lots
@@ -197,11 +197,11 @@ INVARIANTS: Final = (
                format('stock of issuer %s, obligor %s, tariff %s: %s; its flows: %s',
                       issuer, obligor, tariff, s.points, f.points)
         FROM (SELECT bucket, issuer, obligor, tariff, sum(points) AS points
-              FROM stock GROUP BY bucket, issuer, obligor, tariff) s
+              FROM stock_now GROUP BY bucket, issuer, obligor, tariff) s
         FULL JOIN (
             SELECT bucket, issuer, obligor, tariff,
                    sum(points * CASE operation {_STOCK_SIGNS} ELSE 0 END) AS points
-            FROM flows GROUP BY bucket, issuer, obligor, tariff
+            FROM flows_now GROUP BY bucket, issuer, obligor, tariff
         ) f USING (bucket, issuer, obligor, tariff)
         WHERE coalesce(s.points, 0) <> coalesce(f.points, 0)
         """,  # noqa: S608 - constants of the chart of accounts

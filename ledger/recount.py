@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.accounts import FLOW_OF
 from ledger.binary import instant, line_row, operation_row
-from ledger.chain import GENESIS, HASH_MODULUS, block_hash, leaf, merkle_root, moved
+from ledger.chain import GENESIS, HASH_MODULUS, block_hash, flow_term, leaf, merkle_root
 from ledger.kernel.ids import compose, sequence_of
-from ledger.tables import blocks, flows, heads, lines, operations
+from ledger.kernel.packing import bigints
+from ledger.tables import blocks, flows_now, heads, lines, operations
 
 _BLOCKS_AT_ONCE: Final = 500
 
@@ -98,6 +99,7 @@ async def _check(
             count=block.count,
             previous=bytes(block.previous),
             root=bytes(block.root),
+            moved=None if block.flows is None else bigints(block.flows) + bigints(block.stock),
         )
         if again != previous:
             yield Flaw(bucket, f"block {height} is not what was written")
@@ -126,9 +128,9 @@ async def flow_flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
             name = FLOW_OF.get((row.debit, row.credit))
             if name is not None:
                 cell = (*row[:5], name, *row[5:8])
-                term = moved(row.operation, row.ordinal, row.amount)
+                term = flow_term(row.operation, row.ordinal, row.amount)
                 sums[cell] = (sums.get(cell, 0) + term) % HASH_MODULUS
-    for row in await connection.execute(select(flows)):
+    for row in await connection.execute(select(flows_now)):
         cell = tuple(row[:9])
         if sums.pop(cell, None) != int(row.hash):
             yield Flaw(row.bucket, f"flow {cell}: its hash is not that of its lines")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .tables import stock, stock_at_fence
+from .tables import stock_at_fence, stock_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ async def at_fence(connection: AsyncConnection, period: int) -> list[Stock]:
 
 async def live(connection: AsyncConnection) -> list[Stock]:
     """What is outstanding now, summed over the buckets."""
-    cell = [stock.c.issuer, stock.c.obligor, stock.c.tariff, stock.c.issue_month, stock.c.expiry_month]
-    query = select(*cell, func.sum(stock.c.points)).group_by(*cell).order_by(*cell)
+    table = stock_now
+    cell = [table.c.issuer, table.c.obligor, table.c.tariff, table.c.issue_month, table.c.expiry_month]
+    query = select(*cell, func.sum(table.c.points)).group_by(*cell).order_by(*cell)
     return [Stock(*row[:5], int(row[5])) for row in await connection.execute(query)]

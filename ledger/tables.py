@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -23,6 +24,8 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    column,
+    table,
     text,
 )
 
@@ -50,6 +53,7 @@ heads = Table(
     Column("recorded_at", INSTANT, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     Column("fenced", Text),
+    Column("folded", BigInteger, nullable=False, server_default=text("0")),
 )
 
 operations = Table(
@@ -126,9 +130,13 @@ blocks = Table(
     Column("previous", LargeBinary, nullable=False),
     Column("root", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Column("flows", ARRAY(BigInteger)),
+    Column("stock", ARRAY(BigInteger)),
     PrimaryKeyConstraint("bucket", "height", "recorded_at"),
     postgresql_partition_by="RANGE (recorded_at)",
 )
+"""`flows` holds eleven numbers a cell, `stock` six: the views `block_flows` and `block_stock` name
+them. Null in blocks of version 1, which moved the tables themselves."""
 
 HISTORY: Final = ("operations", "lines", "blocks")
 
@@ -250,6 +258,16 @@ flows = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
+flow_kinds = Table(
+    "flow_kinds",
+    metadata,
+    Column("code", SmallInteger, primary_key=True, autoincrement=False),
+    Column("operation", Text, nullable=False, unique=True),
+)
+
+flows_now = table("flows_now", *(column(c.name, c.type) for c in flows.columns))
+"""A view: `flows` and what the blocks behind it have moved."""
+
 STOCK_CELL: Final = ("bucket", "issuer", "obligor", "tariff", "issue_month", "expiry_month")
 
 stock = Table(
@@ -266,6 +284,9 @@ stock = Table(
     CheckConstraint("points >= 0", name="floor"),
     postgresql_with={"fillfactor": "50"},
 )
+
+stock_now = table("stock_now", *(column(c.name, c.type) for c in stock.columns))
+"""A view: `stock` and what the blocks behind it have moved."""
 
 stock_at_fence = Table(
     "stock_at_fence",

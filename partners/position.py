@@ -26,7 +26,7 @@ class Position:
 async def position(connection: AsyncConnection, partner: int, *, period: int) -> Position:
     """What `partner` issued and redeemed in `period` so far. Reads cells, never lines."""
     issued = pending = redeemed = 0
-    for flow in await flows.of_period(connection, period):
+    for flow in await flows.so_far(connection, period):
         if flow.issuer == partner:
             issued += flow.points * _ISSUED.get(flow.operation, 0)
             pending += flow.points * _PENDING.get(flow.operation, 0)

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: engines for the rooms' SQL, a raw pool for the lanes.
+"""Connections to PostgreSQL: engines for the rooms' SQL, wires for the lanes.
 
 Three roles, three URLs. `owner` runs migrations and nothing else. `writer` may INSERT and
 SELECT history and move state. `reader` sees partner data through filtered views only.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import asyncpg
 from sqlalchemy import MetaData
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from .wire import Wire
 
 metadata: Final = MetaData(
     naming_convention={
@@ -45,25 +46,15 @@ READER_SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What a process holds open: one engine a role, and the lanes' own connections."""
+    """What a process holds open: one engine a role; lanes open wires of their own."""
 
     writer: AsyncEngine
     reader: AsyncEngine
-    pool: asyncpg.Pool
+    lane_url: str
 
     @classmethod
-    async def open(
-        cls, *, writer_url: str, reader_url: str, lane_connections: int = 4, engine_connections: int = 8
-    ) -> Database:
+    async def open(cls, *, writer_url: str, reader_url: str, engine_connections: int = 8) -> Database:
         """Connect as writer and reader. URLs are `postgresql://user:password@host:port/name`."""
-        pool = await asyncpg.create_pool(
-            plain_url(writer_url),
-            min_size=1,
-            max_size=lane_connections,
-            max_inactive_connection_lifetime=0,
-            server_settings=LANE_SETTINGS,
-            reset=_keep_as_is,
-        )
         return cls(
             # A statement that fails is logged, and what it was given may be a person's.
             writer=create_async_engine(
@@ -77,18 +68,17 @@ class Database:
                 isolation_level="REPEATABLE READ",
                 connect_args={"server_settings": READER_SETTINGS},
             ),
-            pool=pool,
+            lane_url=plain_url(writer_url),
         )
+
+    async def open_wire(self) -> Wire:
+        """A connection of a lane's own, as writer."""
+        return await Wire.open(self.lane_url, LANE_SETTINGS)
 
     async def close(self) -> None:
         """Give every connection back."""
-        await self.pool.close()
         await self.writer.dispose()
         await self.reader.dispose()
-
-
-async def _keep_as_is(_connection: object) -> None:
-    """Lanes leave nothing behind on a connection, so giving it back needs no round trip."""
 
 
 def plain_url(url: str) -> str:

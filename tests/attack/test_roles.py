@@ -8,6 +8,7 @@ from datetime import date
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from ledger import Ledger
 from ledger.kernel.clock import DrivenClock
@@ -31,8 +32,8 @@ async def lived_in(database: Database) -> Database:
     await ledger.submit(an_earn(100))
     await ledger.submit(an_authorization(10))
     await ledger.drain()
-    async with database.pool.acquire() as connection:
-        await connection.execute("SELECT make_partitions('2030-01-15')")
+    async with database.writer.begin() as connection:
+        await connection.execute(text("SELECT make_partitions('2030-01-15')"))
     return database
 
 
@@ -286,11 +287,14 @@ async def _tables(connection: asyncpg.Connection) -> set[str]:
 
 
 async def _contents(database: Database) -> list[int]:
-    async with database.pool.acquire() as connection:
+    connection = await asyncpg.connect(database.lane_url)
+    try:
         found = await connection.fetch(
             "SELECT count(*), sum(id % 1000003) FROM operations UNION ALL "
             "SELECT count(*), sum(amount) FROM lines UNION ALL SELECT count(*), sum(height) FROM blocks"
         )
         assert found[0][1] is not None
         assert await connection.fetchval("SELECT count(*) FROM operations WHERE member = $1", MEMBER) == 2
+    finally:
+        await connection.close()
     return [value for row in found for value in row]

@@ -12,8 +12,8 @@ from sqlalchemy.engine import make_url
 COMMITTED: Final = b"COMMIT\x00Z\x00\x00\x00\x05"
 """What the server says once a transaction is in its log: the tag COMMIT, then ReadyForQuery."""
 
-ASKED: Final = b"COMMIT;\x00"
-"""What the client says to commit."""
+ASKED: Final = b"B\x00\x00\x00\x16\x00commit\x00"
+"""How the client asks for it: it binds the statement `commit`."""
 
 
 class Wire:

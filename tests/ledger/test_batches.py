@@ -16,7 +16,9 @@ from ledger import Command, Ledger, Outcome
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
-from ledger.tables import flows, lots, stock
+from ledger.tables import flows_now as flows
+from ledger.tables import lots
+from ledger.tables import stock_now as stock
 from tests.servers import Urls
 
 from . import proving

@@ -62,7 +62,7 @@ async def test_fences_that_move_under_load_lose_nothing_and_count_nothing_twice(
         await asyncio.gather(*tills)
     async with database.writer.connect() as connection:
         assert await fence.all_past(connection, 7)
-        periods = [await flows.of_period(connection, period) for period in range(1, 9)]
+        periods = [await flows.so_far(connection, period) for period in range(1, 9)]
         by_flows = {
             (f.period, f.operation, f.issuer, f.redeemer, f.origin_period): (f.points, f.count)
             for of_period in periods
@@ -92,7 +92,7 @@ async def test_a_late_item_belongs_to_the_open_period_and_names_its_own(
 
     recorded = [await ledger.operation(outcome.operation) for outcome in (late, on_time)]
     async with database.writer.connect() as connection:
-        moved = {(f.origin_period, f.points) for f in await flows.of_period(connection, 2)}
+        moved = {(f.origin_period, f.points) for f in await flows.so_far(connection, 2)}
     assert [(r.period, r.origin_period) for r in recorded if r] == [(2, 1), (2, 2)]
     assert moved == {(1, 30), (2, 20)}
 

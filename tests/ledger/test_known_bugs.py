@@ -83,7 +83,7 @@ async def test_points_that_were_spent_do_not_expire_as_well(ledger: Ledger, data
 
     async with database.writer.connect() as connection:
         moved = Counter[str]()
-        for flow in [*await flows.of_period(connection, 1), *await flows.of_period(connection, 2)]:
+        for flow in [*await flows.so_far(connection, 1), *await flows.so_far(connection, 2)]:
             moved[flow.operation] += flow.points
     assert moved == {"release": 100, "burn": 50, "expire": 50}
     assert await ledger.balance(MEMBER) == Balance()
@@ -231,7 +231,7 @@ async def test_a_partner_in_every_transaction_keeps_its_figures(
         )
 
     async with database.writer.connect() as connection:
-        (flow,) = await flows.of_period(connection, 1)
+        (flow,) = await flows.so_far(connection, 1)
     assert (flow.points, flow.count) == (3 * 128, 128)
     await proving.holds(database)
 

@@ -17,7 +17,8 @@ from ledger import Command, Ledger, Outcome, fence
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
-from ledger.tables import flows, lots
+from ledger.tables import flows_now as flows
+from ledger.tables import lots
 from tests.model import ModelLedger
 from tests.servers import Urls
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from struct import iter_unpack
 
 import asyncpg
 import pytest
 
 from ledger import Ledger
 from ledger.kernel.clock import DrivenClock
-from ledger.kernel.database import LANE_SETTINGS, Database, plain_url
+from ledger.kernel.database import LANE_SETTINGS, Database
 from ledger.kernel.ids import compose
+from ledger.kernel.wire import Flight, Statement, Wire
 from tests.servers import Urls
 
 from . import proving
@@ -32,43 +32,36 @@ _BINDING = re.compile(
 _BUCKETS_GIVEN = re.compile(r"unnest\(\s*\$(\d+)::smallint\[\]|bucket = ANY\(\$(\d+)|bucket = \$(\d+)")
 
 
-class Listening(asyncpg.Connection):
+class Listening(Wire):
     """A lane's connection that keeps what it was asked."""
 
-    heard: list[tuple[str, tuple[Any, ...]]] = []  # noqa: RUF012 - one list for all of a test's connections
+    heard: list[tuple[Statement, tuple[bytes, ...]]] = []  # noqa: RUF012 - one list for all of a test's connections
+
+    def flight(self) -> Flight:
+        return HeardFlight(self)
 
 
-def _hear(said: Any) -> None:
-    Listening.heard.append((said.query, tuple(said.args or ())))
+class HeardFlight(Flight):
+    def run(self, statement: Statement, *parameters: bytes) -> int:
+        Listening.heard.append((statement, parameters))
+        return super().run(statement, *parameters)
 
 
-async def _listen(connection: Any) -> None:
-    connection.add_query_logger(_hear)
-
-
-async def _deafen(connection: Any) -> None:
-    connection.remove_query_logger(_hear)
+class OverheardDatabase(Database):
+    async def open_wire(self) -> Wire:
+        return await Listening.open(self.lane_url, LANE_SETTINGS)
 
 
 @pytest.fixture
-async def overheard(database: Database, urls: Urls) -> AsyncIterator[Ledger]:
+async def overheard(database: Database) -> AsyncIterator[Ledger]:
     """A ledger whose lanes' statements are heard."""
     await extend_calendar(database)
     Listening.heard.clear()
-    pool = await asyncpg.create_pool(
-        plain_url(urls.writer),
-        min_size=1,
-        max_size=4,
-        server_settings=LANE_SETTINGS,
-        connection_class=Listening,
-        setup=_listen,
-        reset=_deafen,
-    )
-    ledger = Ledger(replace(database, pool=pool), DrivenClock(START), lanes=8, connections=4)
+    listening = OverheardDatabase(database.writer, database.reader, database.lane_url)
+    ledger = Ledger(listening, DrivenClock(START), lanes=8, connections=4)
     await ledger.start()
     yield ledger
     await ledger.drain()
-    await pool.close()
 
 
 async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Ledger) -> None:
@@ -81,7 +74,7 @@ async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Le
     await overheard.submit_many([an_earn(7, member=member, key=f"again-{member}") for member in own])
     await overheard.advance(datetime(2026, 1, 31, tzinfo=UTC))  # holds lapse
 
-    about_buckets = [(query, args) for query, args in Listening.heard if _TABLE.search(query)]
+    about_buckets = [(said.sql, args) for said, args in Listening.heard if _TABLE.search(said.sql)]
 
     assert len({query for query, _ in about_buckets}) >= 8
     for query, args in about_buckets:
@@ -94,16 +87,20 @@ async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Le
 async def test_no_statement_of_the_posting_path_scans_a_table(overheard: Ledger, database: Database) -> None:
     await overheard.submit_many([an_earn(100), a_burn(10), an_authorization(5)])
     reads = {
-        query: args
-        for query, args in Listening.heard
-        if _TABLE.search(query) and query.lstrip().startswith("SELECT")
+        said.sql: args
+        for said, args in Listening.heard
+        if _TABLE.search(said.sql) and said.sql.lstrip().startswith("SELECT")
     }
 
     assert reads
-    async with database.pool.acquire() as connection:
-        for query, args in reads.items():
-            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *args))
-            assert not re.search(rf"Seq Scan on (?:{OF_BUCKETS})\b", plan), plan
+    wire = await database.open_wire()
+    for number, (query, args) in enumerate(reads.items()):
+        flight = wire.flight()
+        flight.run(Statement(f"plan_{number}", f"EXPLAIN {query}"), *args)
+        (rows,) = await flight.land()
+        plan = "\n".join(row[0].decode() for row in rows)
+        assert not re.search(rf"Seq Scan on (?:{OF_BUCKETS})\b", plan), plan
+    wire.close()
 
 
 async def test_a_lane_that_waits_holds_up_no_other_though_one_partner_is_in_all_traffic(
@@ -153,13 +150,18 @@ async def test_a_batch_under_way_takes_row_locks_of_its_own_buckets_only(
     await proving.holds(database)
 
 
-def _given(query: str, args: tuple[Any, ...]) -> set[int]:
+def _given(query: str, args: tuple[bytes, ...]) -> set[int]:
     """The buckets that a statement's parameters name."""
     found: set[int] = set()
     for match in _BUCKETS_GIVEN.finditer(query):
         value = args[int(next(number for number in match.groups() if number)) - 1]
-        found |= {value} if isinstance(value, int) else set(value)
+        found |= {int.from_bytes(value)} if len(value) == 2 else _smallints(value)
     return found
+
+
+def _smallints(packed: bytes) -> set[int]:
+    """The elements of an array in binary format: behind its header, each after its length."""
+    return {bucket for (bucket,) in iter_unpack(">4xh", packed[20:])}
 
 
 async def _waiting_for_locks(urls: Urls) -> int:

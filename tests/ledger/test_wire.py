@@ -1,0 +1,143 @@
+"""The connection that pipelines: one round trip, rows of one width, and nothing behind an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from ledger.kernel.packing import bigints, byteas, integer, smallints
+from ledger.kernel.wire import ServerRefused, Statement, Wire, WireLost
+from tests.servers import Urls
+
+BEGIN = Statement("begin", "BEGIN")
+COMMIT = Statement("commit", "COMMIT")
+MAKE = Statement("make", "CREATE TEMPORARY TABLE seen (number bigint PRIMARY KEY, name text) ON COMMIT DROP")
+COPY = Statement("copy", "COPY seen (number, name) FROM STDIN (FORMAT binary)")
+COUNT = Statement("count", "SELECT count(*) FROM seen", "q")
+NUMBERS = Statement("numbers", "SELECT n, n * 2 FROM generate_series(1, $1::int) n", "i i")
+PAIRS = Statement("pairs", "SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])")
+FAILS = Statement("fails", "SELECT 1 / $1::int", "i")
+
+
+@pytest.fixture
+async def wire(urls: Urls) -> AsyncIterator[Wire]:
+    wire = await Wire.open(urls.owner, {})  # who may make the tables of these tests
+    yield wire
+    wire.close()
+
+
+def _copied(*numbers: int) -> bytes:
+    rows = (b"\0\2\0\0\0\x08" + number.to_bytes(8) + b"\0\0\0\1x" for number in numbers)
+    return b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"".join(rows) + b"\xff\xff"
+
+
+async def test_a_flight_brings_the_rows_of_each_statement_in_order(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(BEGIN)
+    flight.run(MAKE)
+    flight.copy(COPY, _copied(1, 2, 3))
+    flight.run(COUNT)
+    flight.run(NUMBERS, integer(4))
+    flight.run(COMMIT)
+
+    assert await flight.land() == [[], [], [], [(3,)], [(1, 2), (2, 4), (3, 6), (4, 8)], []]
+
+
+async def test_more_rows_than_one_read_holds_come_whole(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(NUMBERS, integer(300_000))
+
+    (rows,) = await flight.land()
+
+    assert rows == [(number, number * 2) for number in range(1, 300_001)]
+
+
+async def test_rows_without_a_layout_come_as_bytes_and_none(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(PAIRS, smallints([1, 2]), bigints([7]), byteas([b"x", b""]))
+
+    (rows,) = await flight.land()
+
+    assert rows == [(b"\0\1", b"\0\0\0\0\0\0\0\7", b"x"), (b"\0\2", None, b"")]
+
+
+async def test_a_null_where_rows_have_one_width_is_told_apart(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(Statement("null", "SELECT NULL::int, 1", "i i"))
+
+    with pytest.raises(TypeError, match="bytes"):
+        await flight.land()
+
+
+async def test_nothing_behind_an_error_is_run_and_the_connection_goes_on(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(BEGIN)
+    flight.run(MAKE)
+    flight.run(FAILS, integer(0))
+    flight.copy(COPY, _copied(1))
+    flight.run(COMMIT)
+
+    with pytest.raises(ServerRefused) as refused:
+        await flight.land()
+
+    assert refused.value.code == "22012"
+    flight = wire.flight()
+    flight.run(Statement("rollback", "ROLLBACK"))
+    flight.run(FAILS, integer(1))
+    assert await flight.land() == [[], [(1,)]]
+
+
+async def test_a_copy_that_breaks_a_constraint_says_which_and_no_value(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(BEGIN)
+    flight.run(MAKE)
+    flight.copy(COPY, _copied(5, 5))
+    flight.run(COMMIT)
+
+    with pytest.raises(ServerRefused) as refused:
+        await flight.land()
+
+    assert (refused.value.code, refused.value.constraint) == ("23505", "seen_pkey")
+    assert "(5)" not in str(refused.value)
+
+
+async def test_a_session_that_is_ended_by_the_server_is_lost(wire: Wire, urls: Urls) -> None:
+    pid = await _pid(wire)
+    waiting = wire.flight()
+    waiting.run(Statement("sleep", "SELECT pg_sleep(30)"))
+    landing = asyncio.create_task(waiting.land())
+    await asyncio.sleep(0.1)
+    other = await asyncpg.connect(urls.owner)
+
+    await other.execute("SELECT pg_terminate_backend($1)", pid)
+
+    with pytest.raises(WireLost):
+        await landing
+    assert wire.is_lost
+    with pytest.raises(WireLost):
+        await wire.flight().land()
+    await other.close()
+
+
+async def test_a_flight_that_is_given_up_closes_its_connection(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(Statement("sleep", "SELECT pg_sleep(30)"))
+    landing = asyncio.create_task(flight.land())
+    await asyncio.sleep(0.05)
+
+    landing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await landing
+    assert wire.is_lost
+
+
+async def _pid(wire: Wire) -> int:
+    flight = wire.flight()
+    flight.run(Statement("pid", "SELECT pg_backend_pid()", "i"))
+    (((pid,),),) = await flight.land()
+    assert isinstance(pid, int)
+    return pid
