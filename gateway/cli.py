@@ -9,6 +9,7 @@ import typer
 
 from .commands.demo import demo_command
 from .commands.doctor import doctor_command
+from .commands.imports import import_app
 from .commands.migrate import migrate_command
 from .commands.period import period_app
 from .commands.prove import prove_command
@@ -39,6 +40,7 @@ app.command("prove")(prove_command)
 
 app.add_typer(period_app, name="period")
 app.add_typer(settlement_app, name="settlement")
+app.add_typer(import_app, name="import")
 app.add_typer(replay_app, name="replay")
 
 

@@ -1,7 +1,7 @@
 """The chart of accounts: what a line may debit and credit, and which flow that makes.
 
 An account is a kind and an owner. The owner of a member's accounts is the member id, of
-`issued`, `expired` and `cancelled` the obligor, of `redeemed` and `settle` the partner.
+`issued`, `opening`, `expired` and `cancelled` the obligor, of `redeemed` and `settle` the partner.
 A member's accounts are what is owed to the member: a credit raises them. `clawback_due` is
 what the member owes: a debit raises it.
 """
@@ -20,6 +20,7 @@ EXPIRED: Final = 7
 CANCELLED: Final = 8
 ADJUST: Final = 9
 IN_TRANSIT: Final = 10
+OPENING: Final = 11
 
 SETTLE: Final = 20
 RESERVE: Final = 21
@@ -35,6 +36,7 @@ BANK: Final = 30
 MONEY_IN_TRANSIT: Final = 31
 SUSPENSE: Final = 32
 BAD_DEBT: Final = 33
+MONEY_OPENING: Final = 34
 
 NAMES: Final = {
     ISSUED: "issued",
@@ -47,6 +49,7 @@ NAMES: Final = {
     CANCELLED: "cancelled",
     ADJUST: "adjust",
     IN_TRANSIT: "in_transit",
+    OPENING: "opening",
     SETTLE: "settle",
     RESERVE: "reserve",
     MEMO_OUTSTANDING: "memo/outstanding",
@@ -61,10 +64,11 @@ NAMES: Final = {
     MONEY_IN_TRANSIT: "money/in_transit",
     SUSPENSE: "suspense",
     BAD_DEBT: "bad_debt",
+    MONEY_OPENING: "money/opening",
 }
 
 MEMBER_ACCOUNTS: Final = (PENDING, AVAILABLE, HELD, CLAWBACK_DUE)
-POINTS_KINDS: Final = IN_TRANSIT + 1
+POINTS_KINDS: Final = OPENING + 1
 """Account kinds below this number count points; those above count money."""
 
 POINTS: Final = "PTS"
@@ -72,6 +76,8 @@ POINTS: Final = "PTS"
 
 FLOW_OF: Final = {
     (ISSUED, PENDING): "earn_pending",
+    (OPENING, PENDING): "opening_pending",
+    (OPENING, AVAILABLE): "opening",
     (PENDING, CANCELLED): "cancel_pending",
     (PENDING, AVAILABLE): "release",
     (ISSUED, AVAILABLE): "release",
@@ -104,6 +110,7 @@ FLOW_CODES: Final = {
 
 STOCK_SIGN: Final = {
     "release": 1,
+    "opening": 1,
     "burn": -1,
     "burn_return": 1,
     "claw_back": -1,

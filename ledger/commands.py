@@ -96,6 +96,27 @@ class Earn(Command, frozen=True, gc=False, kw_only=True):
     items: tuple[Item, ...] = ()
 
 
+class OpeningLot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Points (> 0) that a member brings along, as the programme they come from had them.
+
+    Pending until `available_at`, or available already when that is None.
+    """
+
+    points: int
+    issuer: int
+    obligor: int
+    tariff: int
+    earned_at: datetime
+    expires_at: datetime
+    available_at: datetime | None = None
+
+
+class Open(Command, frozen=True, gc=False, kw_only=True):
+    """Open a member's balance with the `lots` (1 to 1,000) of an existing programme, all or none."""
+
+    lots: tuple[OpeningLot, ...]
+
+
 class Authorize(Command, frozen=True, gc=False, kw_only=True):
     """Hold `points` (> 0) for the command's partner until `expires_at`.
 

@@ -208,11 +208,11 @@ INVARIANTS: Final = (
     ),
     by_query(
         "issued",
-        "points issued less cancelled, redeemed and expired equal what members have",
+        "points issued and brought along less cancelled, redeemed and expired equal what members have",
         """
         SELECT NULL::smallint, format('issued %s, gone %s, with members %s', issued, gone, members)
-        FROM (SELECT coalesce(sum(amount) FILTER (WHERE debit = 1), 0)
-                     - coalesce(sum(amount) FILTER (WHERE credit = 1), 0) AS issued,
+        FROM (SELECT coalesce(sum(amount) FILTER (WHERE debit IN (1, 11)), 0)
+                     - coalesce(sum(amount) FILTER (WHERE credit IN (1, 11)), 0) AS issued,
                      coalesce(sum(amount) FILTER (WHERE credit IN (6, 7, 8, 9, 10)), 0)
                      - coalesce(sum(amount) FILTER (WHERE debit IN (6, 7, 8, 9, 10)), 0) AS gone
               FROM lines WHERE unit = 'PTS') AS history,

@@ -6,33 +6,51 @@ from .finding import Found, find, find_many
 from .handles import Handles
 from .identifiers import MemberNotFound, read_card, read_phone
 from .keys import MasterKeys
+from .newcomers import (
+    Arrival,
+    CardTaken,
+    MemberForgotten,
+    Newcomer,
+    PhoneTaken,
+    enrol_many,
+    read_newcomer,
+    who_is_known,
+)
 from .privacy import forget
 from .profile import Profile, profile
 from .rotation import reindex, rewrap
 from .tokens import MemberTokenExpired, Presented, StepUpRequired, Tokens, make_token
 
 __all__ = [
+    "Arrival",
+    "CardTaken",
     "Consent",
     "Enrolled",
     "Found",
     "Handles",
     "MasterKeys",
+    "MemberForgotten",
     "MemberNotFound",
     "MemberTokenExpired",
+    "Newcomer",
+    "PhoneTaken",
     "Presented",
     "Profile",
     "StepUpRequired",
     "Tokens",
     "consents_of",
     "enrol",
+    "enrol_many",
     "find",
     "find_many",
     "forget",
     "make_token",
     "profile",
     "read_card",
+    "read_newcomer",
     "read_phone",
     "reindex",
     "rewrap",
     "state_consents",
+    "who_is_known",
 ]

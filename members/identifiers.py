@@ -94,6 +94,16 @@ def card_indexes(keys: MasterKeys, card: str) -> Sequence[BlindIndex]:
     return [_index(keys, "card", version, card) for version in keys.versions]
 
 
+def former_index(keys: MasterKeys, source: str, number: str) -> BlindIndex:
+    """How the number that a member had in another programme, `source`, is stored now."""
+    return _index(keys, "former", keys.current, f"{source}\0{number}")
+
+
+def former_indexes(keys: MasterKeys, source: str, number: str) -> Sequence[BlindIndex]:
+    """How such a number may be stored, oldest version first."""
+    return [_index(keys, "former", version, f"{source}\0{number}") for version in keys.versions]
+
+
 def _index(keys: MasterKeys, kind: str, version: int, value: str) -> BlindIndex:
     key = keys.derive(f"index/{kind}", version)
     return BlindIndex(version=version, digest=hmac.digest(key, value.encode(), hashlib.sha256)[:INDEX_BYTES])

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from . import store
+from . import newcomers_store, store
 from .card import CARD_FIELD, unpack
-from .identifiers import card_index, phone_index
+from .identifiers import card_index, former_index, phone_index
 from .keys import MasterKeys
+from .newcomers import FORMER_FIELD
 from .personal import Personal
 from .sealing import MemberKey
 
@@ -27,7 +28,7 @@ async def rewrap(connection: AsyncConnection, keys: MasterKeys, *, limit: int = 
 
 
 async def reindex(connection: AsyncConnection, keys: MasterKeys, *, limit: int = 500) -> int:
-    """Index phones and card numbers under the current version; how many were done."""
+    """Index phones, card numbers and former numbers under the current version; how many were done."""
     people = await store.members_indexed_before(connection, keys.current, limit=limit)
     for known in people:
         personal = Personal.open(MemberKey.unwrap(keys, known.member, known.wrapped), known.personal)
@@ -38,4 +39,14 @@ async def reindex(connection: AsyncConnection, keys: MasterKeys, *, limit: int =
         key = MemberKey.unwrap(keys, card.member, card.wrapped)
         number = unpack(key.open(CARD_FIELD, card.sealed)).number
         await store.set_card_index(connection, card.locator, card_index(keys, number))
-    return len(people) + len(cards)
+    return len(people) + len(cards) + await _reindex_former(connection, keys, limit)
+
+
+async def _reindex_former(connection: AsyncConnection, keys: MasterKeys, limit: int) -> int:
+    """The numbers that members came with; those of the erased keep the version they have."""
+    portion = await newcomers_store.former_indexed_before(connection, keys.current, limit=limit)
+    for known, sealed in portion:
+        key = MemberKey.unwrap(keys, known.member, known.wrapped)
+        source, _, number = key.open(FORMER_FIELD, sealed).decode().partition("\0")
+        await newcomers_store.set_former_index(connection, known.member, former_index(keys, source, number))
+    return len(portion)

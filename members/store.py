@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .identifiers import BlindIndex
 from .sealing import WrappedKey
-from .tables import cards, consents, member_numbers, members
+from .tables import cards, consents, former_numbers, member_numbers, members
 
 _Drawing = Select[*tuple[Any, ...]]
 
@@ -180,7 +180,7 @@ async def member(connection: AsyncConnection, member: int) -> KnownMember | None
         members.c.id, members.c.key_version, members.c.wrapped_key, members.c.personal, members.c.enrolled_at
     ).where(members.c.id == member, members.c.forgotten_at.is_(None))
     row = (await connection.execute(statement)).one_or_none()
-    return row and _known_member(row)
+    return row and known_member(row)
 
 
 async def forget(connection: AsyncConnection, member: int, *, at: datetime) -> bool:
@@ -190,6 +190,7 @@ async def forget(connection: AsyncConnection, member: int, *, at: datetime) -> b
         .where(cards.c.member == member, cards.c.closed_at.is_(None))
         .values(number_version=None, number_digest=None, sealed=None, closed_at=at)
     )
+    unsealed = update(former_numbers).where(former_numbers.c.member == member).values(sealed=None)
     statement = (
         update(members)
         .where(members.c.id == member, members.c.forgotten_at.is_(None))
@@ -201,7 +202,7 @@ async def forget(connection: AsyncConnection, member: int, *, at: datetime) -> b
             phone_digest=None,
             forgotten_at=at,
         )
-        .add_cte(closed.cte("closed"))
+        .add_cte(closed.cte("closed"), unsealed.cte("unsealed"))
     )
     return (await connection.execute(statement)).rowcount == 1
 
@@ -280,10 +281,11 @@ async def _members_to_turn(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [_known_member(row) for row in await connection.execute(statement)]
+    return [known_member(row) for row in await connection.execute(statement)]
 
 
-def _known_member(row: Row[*tuple[Any, ...]]) -> KnownMember:
+def known_member(row: Row[*tuple[Any, ...]]) -> KnownMember:
+    """A row's member."""
     wrapped = WrappedKey(version=row.key_version, ciphertext=row.wrapped_key)
     return KnownMember(member=row.id, wrapped=wrapped, personal=row.personal, enrolled_at=row.enrolled_at)
 

@@ -60,6 +60,18 @@ cards: Final = Table(
     Index("uq_cards_number_digest", "number_digest", unique=True),
 )
 
+former_numbers: Final = Table(
+    "former_numbers",
+    metadata,
+    Column("member", BigInteger, ForeignKey("members.id"), primary_key=True, autoincrement=False),
+    Column("version", SmallInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary),
+    Index("uq_former_numbers_digest", "digest", unique=True),
+)
+"""Who came along from another programme, by the number they had there. The digest outlives the member's
+key, so that someone who was erased does not come back by the same file."""
+
 consents: Final = Table(
     "consents",
     metadata,

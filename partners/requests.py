@@ -29,6 +29,12 @@ class Answered(Generic[A]):
     replayed: bool
 
 
+async def is_answered(connection: AsyncConnection, *, principal: str, key: str) -> bool:
+    """Whether the key was answered before, so that `once` would give that answer and do nothing."""
+    idempotency_key(key)
+    return await store.find_request(connection, principal=principal, key=key) is not None
+
+
 async def once(
     connection: AsyncConnection,
     act: Callable[[], Awaitable[A]],

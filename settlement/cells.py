@@ -16,6 +16,7 @@ import msgspec
 
 OUTSTANDING: Final = {
     "release": 1,
+    "opening": 1,
     "burn": -1,
     "burn_return": 1,
     "claw_back": -1,

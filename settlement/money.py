@@ -36,13 +36,14 @@ BREAKAGE: Final = Account(accounts.INCOME_BREAKAGE)
 CAMPAIGN: Final = Account(accounts.OPEX_CAMPAIGN)
 VAT: Final = Account(accounts.VAT)
 TRANSIT: Final = Account(accounts.MONEY_IN_TRANSIT)
+BROUGHT: Final = Account(accounts.MONEY_OPENING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
     """Money from one account to another for `points`: to the debit of a partner is what it owes.
 
-    `purpose` is one of issue, margin, campaign, redemption, recovery, adjustment, novation,
+    `purpose` is one of issue, margin, campaign, opening, redemption, recovery, adjustment, novation,
     breakage, breakage_share, fee, vat, memo. `operation` and the rest name the cell; they are
     empty and 0 where several cells were added up to be rounded once.
     """
@@ -140,6 +141,19 @@ def _issued(cell: Cell, tariff: Tariff) -> Iterator[Movement]:
     yield from _at_issue(cell, tariff, cell.points)
 
 
+def _brought(cell: Cell, tariff: Tariff) -> Iterator[Movement]:
+    """Points came along from another programme: paid for there, so no partner is charged for them here.
+
+    What members may redeem has to be reserved all the same. `BROUGHT` is what the operator has to
+    take over with them, and goes down as that money arrives.
+    """
+    value = tariff.redemption_value_micro
+    if tariff.is_reserved(cell.obligor):
+        yield _move(cell, "opening", BROUGHT, reserve(cell.obligor), cell.points, value)
+    else:
+        yield _memo(cell, cell.points, value)
+
+
 def _clawed_back(cell: Cell, tariff: Tariff) -> Iterator[Movement]:
     """Points were taken back: who paid for them gets back what was paid."""
     yield from _at_issue(cell, tariff, -cell.points)
@@ -215,6 +229,7 @@ def _lapsed(cell: Cell, tariff: Tariff) -> Iterator[Movement]:
 
 _RULES: Final[dict[str, Callable[[Cell, Tariff], Iterator[Movement]]]] = {
     "release": _issued,
+    "opening": _brought,
     "claw_back": _clawed_back,
     "burn": _burned,
     "burn_return": _burned,

@@ -10,6 +10,7 @@ from .cells import Cell
 
 _FIELD: Final = {
     "release": "issued",
+    "opening": "brought",
     "claw_back": "clawed_back",
     "burn": "redeemed",
     "burn_return": "redeemed",
@@ -29,6 +30,7 @@ class RollForward:
 
     opening: int
     issued: int = 0
+    brought: int = 0
     clawed_back: int = 0
     redeemed: int = 0
     recovered: int = 0
@@ -48,6 +50,7 @@ class RollForward:
         return (
             self.opening
             + self.issued
+            + self.brought
             + self.clawed_back
             + self.redeemed
             + self.recovered

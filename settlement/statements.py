@@ -59,6 +59,7 @@ class Points(msgspec.Struct, frozen=True, kw_only=True):
     novated: int
     transferred: int
     closing: int
+    brought: int = 0
 
 
 class Age(msgspec.Struct, frozen=True, kw_only=True):

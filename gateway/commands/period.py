@@ -80,7 +80,7 @@ async def _close(settings: Settings, ordinal: int) -> Account:
     async with open_services(settings) as services:
         at = services.clock.now()
         try:
-            await advance(services.database, services.ledger, ordinal, at=at, by=_who())
+            await advance(services.database, services.ledger, ordinal, at=at, by=who())
         except Refusal as refusal:
             raise _unable(refusal) from None
         return await _account_in(services.database, ordinal)
@@ -101,7 +101,7 @@ def _unable(refusal: Refusal) -> Unable:
     return Unable(f"{refusal.code}: {refusal.message}.")
 
 
-def _who() -> str:
+def who() -> str:
     """The machine's account that typed the command, by name where it has one."""
     number = os.geteuid()
     try:

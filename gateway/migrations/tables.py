@@ -10,6 +10,7 @@ import ledger.kernel.tables
 import ledger.tables
 import members.tables
 import partners.clients.tables
+import partners.opening.tables
 import partners.tables
 import settlement.tables
 from ledger.kernel.database import metadata

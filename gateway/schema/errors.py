@@ -24,9 +24,11 @@ class ErrorCode(Enum):
     """Every code of every room."""
 
     AGREEMENT_MISSING = _code("AGREEMENT_MISSING", "The partner had no agreement at that time.")
+    BALANCE_OPENED = _code("BALANCE_OPENED", "The member's balance was opened before, with other points.")
     BUCKETS_BEHIND = _code("BUCKETS_BEHIND", "The ledger still writes to that period: try again.")
     CAP_EXCEEDED = _code("CAP_EXCEEDED", "More points than the receipt may take; the message says why.")
     CAPTURE_EXCEEDS_HOLD = _code("CAPTURE_EXCEEDS_HOLD", "More points than the hold has left.")
+    CARD_TAKEN = _code("CARD_TAKEN", "Another member has this card.")
     CLIENT_UNKNOWN = _code("CLIENT_UNKNOWN", "No such OAuth client, or it is revoked.")
     CLOCK_NOT_DRIVEN = _code("CLOCK_NOT_DRIVEN", "This installation follows the wall clock.")
     DUPLICATE_RECEIPT = _code("DUPLICATE_RECEIPT", "The receipt was posted before, under another key.")
@@ -38,10 +40,15 @@ class ErrorCode(Enum):
     HOLD_EXPIRED = _code("HOLD_EXPIRED", "The hold lapsed; its points went back to the member.")
     HOLD_NOT_FOUND = _code("HOLD_NOT_FOUND", "This partner has no such hold.")
     IDEMPOTENCY_CONFLICT = _code("IDEMPOTENCY_CONFLICT", "The key was used for a different request.")
+    IMPORT_OUT_OF_STEP = _code(
+        "IMPORT_OUT_OF_STEP", "Rows come in order and once; the message says which is the next."
+    )
+    IMPORT_UNKNOWN = _code("IMPORT_UNKNOWN", "No such import.")
     INSUFFICIENT_POINTS = _code("INSUFFICIENT_POINTS", "The member has fewer points available.")
     INVALID_INPUT = _code("INVALID_INPUT", "A value makes no sense; the message and the field say which.")
     LATE_WINDOW_PASSED = _code("LATE_WINDOW_PASSED", "The purchase is too long ago to be posted.")
     LIMIT_EXCEEDED = _code("LIMIT_EXCEEDED", "A limit is reached; the message says which.")
+    MEMBER_FORGOTTEN = _code("MEMBER_FORGOTTEN", "The member was erased and does not come back by a file.")
     MEMBER_FROZEN = _code("MEMBER_FROZEN", "The member's points may not move.")
     MEMBER_NOT_FOUND = _code("MEMBER_NOT_FOUND", "No member answers to what was presented.")
     MEMBER_TOKEN_EXPIRED = _code("MEMBER_TOKEN_EXPIRED", "The QR code is out of date: ask for a fresh one.")
@@ -53,6 +60,7 @@ class ErrorCode(Enum):
     PARTNER_UNKNOWN = _code("PARTNER_UNKNOWN", "No such partner.")
     PERIOD_NOT_ENDED = _code("PERIOD_NOT_ENDED", "The period is not over yet, so it cannot be closed.")
     PERIOD_UNKNOWN = _code("PERIOD_UNKNOWN", "No such period.")
+    PHONE_TAKEN = _code("PHONE_TAKEN", "Another member has this phone.")
     POINTS_INVALID = _code("POINTS_INVALID", "Points are whole numbers within the limits.")
     PROGRAMME_EXISTS = _code("PROGRAMME_EXISTS", "This installation already has its programme.")
     PROGRAMME_MISSING = _code("PROGRAMME_MISSING", "The programme has not been created yet.")

@@ -29,6 +29,9 @@ class OperationKind(Enum):
     CAPTURE_BURN = strawberry.enum_value("CAPTURE_BURN", description="Held points were redeemed.")
     VOID_BURN = strawberry.enum_value("VOID_BURN", description="Held points went back to the member.")
     BURN = strawberry.enum_value("BURN", description="Points were held and redeemed at once.")
+    OPENING = strawberry.enum_value(
+        "OPENING", description="A balance was brought along from another programme."
+    )
     OTHER = strawberry.enum_value("OTHER", description="A kind that this version does not name.")
 
 
@@ -217,10 +220,12 @@ _KINDS = {
     "capture": OperationKind.CAPTURE_BURN,
     "void": OperationKind.VOID_BURN,
     "burn": OperationKind.BURN,
+    "opening": OperationKind.OPENING,
 }
 _STATES = {
     "authorize": OperationState.HELD,
     "capture": OperationState.REDEEMED,
     "void": OperationState.GIVEN_BACK,
     "burn": OperationState.REDEEMED,
+    "opening": OperationState.AVAILABLE,
 }

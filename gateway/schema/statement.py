@@ -91,6 +91,7 @@ class PointsRollForward:
     expired: Points = strawberry.field(description="Expired.")
     adjusted: Points = strawberry.field(description="Changed by hand.")
     novated: Points = strawberry.field(description="Taken over from, or by, another obligor.")
+    brought: Points = strawberry.field(description="Brought along by members of another programme.")
     transferred: Points = strawberry.field(description="Between members, on their way.")
     closing: Points = strawberry.field(description="Outstanding at the end.")
 
@@ -184,6 +185,7 @@ def statement_of(known: KnownStatement) -> Statement:
             expired=known.points.expired,
             adjusted=known.points.adjusted,
             novated=known.points.novated,
+            brought=known.points.brought,
             transferred=known.points.transferred,
             closing=known.points.closing,
         ),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from ledger.commands import Authorize, Burn, Capture, Command, Earn, PassFence, PostMoney, Settle, Void
+from ledger.commands import Authorize, Burn, Capture, Command, Earn, Open, PassFence, PostMoney, Settle, Void
 from ledger.journal import Journal
 from ledger.refusals import MemberFrozen
 from ledger.wallet import Wallet
 
-from . import burning, earning
+from . import burning, earning, opening
 from .due import next_due
 from .situation import Situation
 
@@ -22,6 +22,7 @@ _DECIDERS: Final[dict[type[Command], tuple[str, Callable[[Wallet, Any, Situation
     Capture: ("capture", burning.capture),
     Void: ("void", burning.void),
     Burn: ("burn", burning.burn),
+    Open: ("opening", opening.open_balance),
 }
 
 _KINDS: Final[dict[type[Command], str]] = {
