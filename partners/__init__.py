@@ -38,7 +38,7 @@ from .receipts import (
     Tender,
     read_receipt,
 )
-from .requests import Answered, once
+from .requests import Answered, is_answered, once
 from .rules import Ruling
 from .terms import Funding, RefundOrder, Terms
 from .till import Till
@@ -101,6 +101,7 @@ __all__ = [
     "decode_detail",
     "earn",
     "ensure_calendar",
+    "is_answered",
     "make_agreement",
     "once",
     "open_outlet",

@@ -43,7 +43,6 @@ class ErrorCode(Enum):
     IMPORT_OUT_OF_STEP = _code(
         "IMPORT_OUT_OF_STEP", "Rows come in order and once; the message says which is the next."
     )
-    IMPORT_UNKNOWN = _code("IMPORT_UNKNOWN", "No such import.")
     INSUFFICIENT_POINTS = _code("INSUFFICIENT_POINTS", "The member has fewer points available.")
     INVALID_INPUT = _code("INVALID_INPUT", "A value makes no sense; the message and the field say which.")
     LATE_WINDOW_PASSED = _code("LATE_WINDOW_PASSED", "The purchase is too long ago to be posted.")

@@ -16,6 +16,7 @@ from .directory import MANAGE, READ, Agreement, Outlet, Partner, agreement_of, o
 from .errors import ErrorCode
 from .finance import READ as READ_SETTLEMENT
 from .finance import FinanceMutation, FinanceQuery, Period, period_for
+from .imports import ImportMutation, ImportQuery
 from .member import MemberMutation
 from .node import Id, Node, read_id
 from .operation import Operation
@@ -27,7 +28,7 @@ _READ_ANYTHING = tuple(dict.fromkeys((*OWN_OPERATIONS, READ, MANAGE, READ_SETTLE
 
 
 @strawberry.type(description="What can be asked.")
-class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery):
+class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery, ImportQuery):
     """Every question."""
 
     @query(
@@ -49,7 +50,13 @@ class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery):
 
 @strawberry.type(description="What can be done.")
 class Mutation(
-    TillMutation, BatchMutation, MemberMutation, OperatorMutation, ClientMutation, FinanceMutation
+    TillMutation,
+    BatchMutation,
+    MemberMutation,
+    OperatorMutation,
+    ClientMutation,
+    FinanceMutation,
+    ImportMutation,
 ):
     """Every deed."""
 

@@ -76,10 +76,7 @@ def read_text(text: str, format_: Format, *, first_row: int) -> Chunk:
     if lines and not lines[-1]:
         lines.pop()
     headers = 1 if format_ is Format.CSV else 0
-    numbered: list[Line] = [
-        (first_row - headers + place, line.encode("utf-8", "surrogatepass"))
-        for place, line in enumerate(lines)
-    ]
+    numbered: list[Line] = [(first_row - headers + place, line.encode()) for place, line in enumerate(lines)]
     return Chunk(tuple(_sources(iter(numbered), format_)), first_row - 1 + len(lines) - headers)
 
 

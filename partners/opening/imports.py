@@ -35,15 +35,6 @@ MAX_RECORDS: Final = 500
 _LONGEST_SOURCE: Final = 40
 
 
-class ImportUnknown(Refusal):
-    """No import has this id."""
-
-    code = "IMPORT_UNKNOWN"
-
-    def __init__(self) -> None:
-        super().__init__("no such import", field=("import",))
-
-
 class ImportOutOfStep(Refusal):
     """Rows come in order, without a gap, and once: the message says which is the next."""
 
@@ -76,12 +67,15 @@ async def begin(connection: AsyncConnection, *, source: str, file: str, at: date
     return await store.begin(connection, source=source, file=checked_name(file, field="file"), at=at, by=by)
 
 
-async def find_import(connection: AsyncConnection, id_: int) -> Import:
-    """The import of that id; raises `ImportUnknown`."""
-    found = await store.find_import(connection, id_)
-    if found is None:
-        raise ImportUnknown
-    return found
+async def find_import(connection: AsyncConnection, id_: int) -> Import | None:
+    """The import of that id."""
+    return await store.find_import(connection, id_)
+
+
+def check_step(known: Import, *, after: int) -> None:
+    """Raise `ImportOutOfStep` unless rows behind `after` are the next ones."""
+    if known.done != after or known.ended_at is not None:
+        raise ImportOutOfStep(known)
 
 
 async def imports(connection: AsyncConnection, *, before: int | None, first: int) -> list[Import]:
@@ -161,8 +155,7 @@ async def keep(
 ) -> Import:
     """Keep what became of a chunk, whose rows follow `after`. Raises `ImportOutOfStep` if they do not."""
     known = await store.lock_import(connection, id_)
-    if known.done != after or known.ended_at is not None:
-        raise ImportOutOfStep(known)
+    check_step(known, after=after)
     refused = sum(bool(row.code) for row in checked.rows)
     kept = msgspec.structs.replace(
         known,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ledger import Burn, Command, Earn, Ledger
+from ledger import Burn, Command, Earn, Ledger, Open, OpeningLot
 from ledger import proof as ledger_proof
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
@@ -108,6 +108,51 @@ async def test_two_months_of_traffic_close_and_prove(
         ]
     assert late
     assert {entry.origin_period for entry in late} == {1}
+
+
+async def test_a_month_that_opened_with_balances_closes_and_proves(
+    coalition: Coalition, database: Database, ledger: Ledger
+) -> None:
+    """Funded at issue and at redemption, pending and available; tills go on as with any points."""
+    for number, member in enumerate(MEMBERS):
+        name = "ABCD"[number % 4]
+        lots = [
+            OpeningLot(
+                points=100 + number,
+                issuer=coalition.partners[name],
+                obligor=coalition.partners[name],
+                tariff=coalition.tariffs[name],
+                earned_at=OPENED - timedelta(days=200),
+                expires_at=OPENED + timedelta(days=20 + number),
+                available_at=available_at,
+            )
+            for available_at in (None, OPENED + timedelta(days=1 + number))
+        ]
+        opening = Open(
+            principal="opening:old",
+            key=str(member),
+            digest=bytes(32),
+            member=member,
+            occurred_at=OPENED,
+            partner=0,
+            lots=tuple(lots),
+        )
+        assert (await ledger.submit(opening)).refused is None
+    await ledger.submit_many(traffic(coalition, OPENED, 200, seed=1))
+    await ledger.advance(ENDS[2])
+
+    for period in (1, 2):
+        closed = await advance(database, ledger, period, at=ENDS[2], by=STAFF)
+
+        assert closed.sheet is not None
+        assert closed.sheet.sum_micro == 0
+        assert await findings(database) == ()
+    async with database.writer.connect() as connection:
+        brought = {
+            statement.partner: statement.points.brought
+            for statement in await issued.statements(connection, period=1)
+        }
+    assert sum(brought.values()) == sum(100 + number for number in range(len(MEMBERS)))
 
 
 async def test_a_close_under_load_leaves_no_orphan_and_no_double(

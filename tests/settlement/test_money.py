@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.accounts import MONEY_IN_TRANSIT, RESERVE, SETTLE
+from ledger.accounts import MONEY_IN_TRANSIT, MONEY_OPENING, RESERVE, SETTLE
 from partners import Funding
 from settlement import money, netting
 from settlement.cells import OUTSTANDING, Cell, Holding, digest
@@ -55,6 +55,8 @@ def balance(*cells: Cell) -> dict[tuple[int, int], int]:
         (a_cell("release", 10), {(1, 0): 950}),
         (a_cell("release", 10, tariff=AT_BURN), {}),
         (a_cell("release", 10, obligor=0), {}),
+        (a_cell("opening", 10), {}),
+        (a_cell("opening", 10, tariff=AT_BURN), {}),
         (a_cell("claw_back", 10), {(0, 1): 950}),
         (a_cell("burn", 10, redeemer=1, terms=10), {(0, 1): 900}),
         (a_cell("burn", 10, redeemer=1, terms=10, tariff=AT_BURN), {}),
@@ -181,3 +183,11 @@ def test_breakage_is_recognised_in_full_when_all_that_is_expected_was_redeemed(
 
     assert 0 <= recognised <= issued - expected
     assert recognised_breakage(issued, expected, Fraction(15, 100)) == issued - expected
+
+
+@pytest.mark.parametrize("obligor", [0, 1])
+def test_points_that_were_brought_along_are_reserved_and_charged_to_nobody(obligor: int) -> None:
+    brought = a_cell("opening", 10, obligor=obligor)
+
+    assert balance(brought) == {(MONEY_OPENING, 0): 900, (RESERVE, obligor): -900}
+    assert roll_forward(5, [brought]).brought == 10
