@@ -18,12 +18,18 @@ DAY = timedelta(days=1)
 
 
 def a_lot(points: int = 100, **changes: Any) -> OpeningLot:
-    good = {"issuer": 1, "obligor": 1, "tariff": 1, "earned_at": START - 90 * DAY, "expires_at": FAR}
+    good: dict[str, Any] = {
+        "issuer": 1,
+        "obligor": 1,
+        "tariff": 1,
+        "earned_at": START - 90 * DAY,
+        "expires_at": FAR,
+    }
     return OpeningLot(points=points, **(good | changes))
 
 
 def an_opening(*lots: OpeningLot, **changes: Any) -> Open:
-    good = {
+    good: dict[str, Any] = {
         "principal": "opening:old",
         "key": str(MEMBER),
         "digest": repr(lots).encode()[:32],
