@@ -8,6 +8,7 @@ from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 import gateway.oauth.tables
 import ledger.kernel.tables
 import ledger.tables
+import ledger.tallies.tables
 import members.tables
 import partners.clients.tables
 import partners.opening.tables

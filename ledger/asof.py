@@ -1,0 +1,106 @@
+"""A member's balance as of an instant, by either clock, from a few of the member's own operations.
+
+Recorded: what had been written by then. Every operation keeps the balance it left, so that is the
+last one written. Effective: what had happened by then, whenever it was written. That is the same
+and what was written later of what had happened before: the late ones, of which there are few.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS, POINTS_KINDS
+from .kernel.ids import bucket_of
+from .outcomes import Balance, Outcome
+from .tables import lines, operations, wallets
+
+_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
+
+
+class Clock(StrEnum):
+    """By which of its two instants an operation counts.
+
+    An operation is effective when it occurred, and never later than it was recorded, whatever a
+    till's clock said. What happens by itself (release, lapse, expiry) occurred when it was due.
+    """
+
+    EFFECTIVE = "effective"
+    RECORDED = "recorded"
+
+
+async def balance_as_of(connection: AsyncConnection, member: int, at: datetime, clock: Clock) -> Balance:
+    """The member's balances after everything up to and including `at`.
+
+    By the recorded clock they are what anybody who asked at `at` was told, at the latest by the
+    sweep. By the effective clock a late item counts where it belongs, so `available` may be
+    negative: points that were spent, as it turned out, before they were earned. What is due and
+    not written yet is not in it. By ix_operations_history; no line of an operation that is not late.
+    """
+    recorded = await _recorded(connection, member, at)
+    if clock is Clock.RECORDED:
+        return recorded
+    late = _of(member).where(operations.c.recorded_at > at, operations.c.occurred_at <= at)
+    return _plus(recorded, await _effect(connection, late))
+
+
+async def _recorded(connection: AsyncConnection, member: int, at: datetime) -> Balance:
+    columns = select(operations.c.id, operations.c.recorded_at, operations.c.outcome)
+    own = columns.where(operations.c.bucket == bucket_of(member), operations.c.member == member)
+    before = own.where(operations.c.recorded_at <= at).order_by(operations.c.id.desc()).limit(1)
+    found = (await connection.execute(before)).first()
+    if found is not None:
+        return _decode(found.outcome).balance
+    # Older history may be archived: then the first operation that is here tells what was before it.
+    found = (await connection.execute(own.order_by(operations.c.id).limit(1))).first()
+    if found is None:
+        return await _present(connection, member)
+    first = _of(member).where(operations.c.id == found.id, operations.c.recorded_at == found.recorded_at)
+    return _plus(_decode(found.outcome).balance, await _effect(connection, first), sign=-1)
+
+
+async def _present(connection: AsyncConnection, member: int) -> Balance:
+    query = select(wallets).where(wallets.c.bucket == bucket_of(member), wallets.c.member == member)
+    row = (await connection.execute(query)).first()
+    if row is None:
+        return Balance()
+    return Balance(pending=row.pending, available=row.available, held=row.held, clawback_due=row.clawback_due)
+
+
+def _of(member: int) -> Select[Any]:
+    """What some of a member's operations moved, by the accounts that it was between."""
+    same = (
+        (lines.c.bucket == operations.c.bucket)
+        & (lines.c.operation == operations.c.id)
+        & (lines.c.recorded_at == operations.c.recorded_at)
+    )
+    return (
+        select(lines.c.debit, lines.c.credit, func.sum(lines.c.amount))
+        .join_from(operations, lines, same)
+        .where(operations.c.bucket == bucket_of(member), operations.c.member == member)
+        .where(lines.c.unit == POINTS)
+        .group_by(lines.c.debit, lines.c.credit)
+    )
+
+
+async def _effect(connection: AsyncConnection, moved: Select[Any]) -> list[int]:
+    """Credits less debits by account kind."""
+    sums = [0] * POINTS_KINDS
+    for debit, credit, points in await connection.execute(moved):
+        sums[debit] -= int(points)
+        sums[credit] += int(points)
+    return sums
+
+
+def _plus(balance: Balance, effect: list[int], *, sign: int = 1) -> Balance:
+    return Balance(
+        pending=balance.pending + sign * effect[PENDING],
+        available=balance.available + sign * effect[AVAILABLE],
+        held=balance.held + sign * effect[HELD],
+        clawback_due=balance.clawback_due - sign * effect[CLAWBACK_DUE],
+    )
