@@ -105,6 +105,8 @@ FLOW_CODES: Final = {
     "novate_out": 11,
     "transfer_out": 12,
     "transfer_in": 13,
+    "opening_pending": 14,
+    "opening": 15,
 }
 """Operations of flows as blocks write them, for ever; the table `flow_kinds` holds the same."""
 

@@ -137,7 +137,7 @@ async def test_a_standing_tells_a_partner_in_each_of_its_roles(database: Databas
 
     for _ in range(2):  # from lines, and then from tallies
         for clock in CLOCKS:
-            of_a, of_b = (await partner(database, number, START, clock) for number in (A, B))
+            of_a, of_b = [await partner(database, number, START, clock) for number in (A, B)]
             assert of_a.as_issuer == Standing(
                 pending=30,
                 available=70,
@@ -165,8 +165,8 @@ async def test_folding_goes_on_where_it_was_and_counts_nothing_twice(
         await ledger.submit_many([an_earn(10, member=compose(n, 1)) for n in range(4) for _ in range(5)])
     told = await programme(database, START + DAY, Clock.RECORDED)
 
-    assert [await fold(database, 7) for _ in range(5)] == [28, 28, 28, 16, 0]
-    assert await asyncio.gather(fold(database), fold(database)) == [0, 0]
+    at_once = await asyncio.gather(fold(database, 7), fold(database, 7))
+    assert [*at_once, *[await fold(database, 7) for _ in range(3)]] == [28, 28, 28, 16, 0]
     assert await programme(database, START + DAY, Clock.RECORDED) == told
     assert told.available == 1_000
     await proving.holds(database)
@@ -192,10 +192,11 @@ async def test_a_standing_reads_no_line_of_a_whole_hour(database: Database, ledg
 
 
 async def _touched(connection: Any) -> int:
-    """Rows of `lines` that this backend has read so far in its transaction."""
+    """Rows of history that this backend has read so far in its transaction."""
     query = text("""
-        SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid)), 0)
-        FROM pg_class c WHERE c.relname LIKE 'lines_%' AND c.relkind IN ('r', 'i')
+        SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)
+                            + pg_stat_get_xact_tuples_fetched(c.oid)), 0)
+        FROM pg_class c WHERE c.relname ~ '^(lines|operations)_' AND c.relkind IN ('r', 'i')
     """)
     return int((await connection.execute(query)).scalar_one())
 
@@ -252,7 +253,7 @@ class _World:
         for kind, which, at_partner, points, minutes in script:
             now = self.ledger.clock.now()
             late = max(now - timedelta(minutes=minutes), began)
-            common = {"member": own[which], "partner": at_partner, "occurred_at": late}
+            common: dict[str, Any] = {"member": own[which], "partner": at_partner, "occurred_at": late}
             command: Command
             if kind == "wait":
                 await self.ledger.advance(now + timedelta(minutes=minutes))
@@ -306,7 +307,7 @@ async def test_a_member_whose_history_is_gone_is_told_by_what_is_left(
     """A month was detached: the first operation that is left tells what the balance was before it."""
     await ledger.submit(an_earn(100))
     await ledger.advance(START + 40 * DAY)
-    await ledger.submit(an_earn(7))
+    await ledger.submit(an_earn(7, occurred_at=START + 40 * DAY))
     owner = create_async_engine(urls.owner.replace("postgresql://", "postgresql+asyncpg://"))
     async with owner.begin() as connection:
         for table in ("operations", "lines"):

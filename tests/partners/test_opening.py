@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from ledger import flows
 from ledger.kernel.refusals import InvalidInput, Refusal
-from ledger.tables import flows, lots, operations
+from ledger.tables import lots, operations
 from members import MasterKeys, enrol, find, forget
 from members.card import new_card
 from members.tables import members
@@ -126,8 +127,12 @@ async def test_what_is_brought_along_is_no_earning(coalition: Coalition) -> None
     await coalition.ledger.advance(datetime(2026, 2, 2, tzinfo=UTC))
 
     async with coalition.database.writer.connect() as connection:
-        moved = (await connection.execute(select(flows.c.operation, flows.c.points))).all()
-    assert {tuple(flow) for flow in moved} == {("opening", 100), ("opening_pending", 40), ("release", 40)}
+        moved = [flow for period in (1, 2) for flow in await flows.so_far(connection, period)]
+    assert {(flow.operation, flow.points) for flow in moved} == {
+        ("opening", 100),
+        ("opening_pending", 40),
+        ("release", 40),
+    }
     assert (await coalition.ledger.balance(await member_of(coalition))).available == 140
 
 

@@ -8,12 +8,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from gateway.migrations.roles import grant
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Make former numbers and imports. The reader sees none of them: it serves partners."""
+    """Make former numbers and imports, and name two flows. The reader sees none of it: it serves partners."""
+    op.execute("INSERT INTO flow_kinds (code, operation) VALUES (14, 'opening_pending'), (15, 'opening')")
     op.create_table(
         "former_numbers",
         sa.Column("member", sa.BigInteger, autoincrement=False, nullable=False),

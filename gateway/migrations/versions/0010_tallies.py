@@ -7,14 +7,15 @@ from alembic import op
 
 from gateway.migrations.roles import grant
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 TAKES_PART = (
     "(SELECT nullif(current_setting('kopilka.partner', true), '')::integer) IN (issuer, obligor, redeemer)"
 )
+# `id` is `operation` again, for a range asked of either to bound both sides of the join.
 LINE_INSTANTS = """
-    SELECT l.bucket, l.operation, l.ordinal, l.recorded_at,
+    SELECT l.bucket, l.operation, o.id, l.ordinal, l.recorded_at,
            least(o.occurred_at, o.recorded_at) AS effective_at,
            l.debit, l.credit, l.issuer, l.obligor, l.redeemer, l.amount
     FROM public.lines l
