@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench replay soak lock clean
+.PHONY: help run test check bench bench-long replay soak lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 help: ## what can be made here
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(RUN) ## start Kopilka with PostgreSQL and Valkey of its own; Ctrl-C stops it
 	@$(BIN)/kopilka up
@@ -30,6 +30,10 @@ check: $(DEV) ## everything that can be read without running: format, lint, type
 
 bench: $(DEV) ## measure; writes bench/results/latest.json and draws docs/performance.svg
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench chart
+
+bench-long: $(DEV) ## measure after 10,000,000 lines; LINES=... for fewer; some 15 GB of disk for a while
+	@$(BIN)/python -m bench long --after $${LINES:-10000000}
 	@$(BIN)/python -m bench chart
 
 replay: $(REPLAY) ## a year of real receipts through the front door

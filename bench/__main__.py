@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from structlog.dev import plain_traceback as _plain
 
-from bench import chart, engine, front, goals, lanes, processes, profile, results
+from bench import chart, engine, front, goals, lanes, long, processes, profile, results
 from bench.tpcb import DATABASE, TpcB
 from gateway.embedded import Addresses, DataFolder, Servers
 from gateway.migrations.upgrade import migrate
@@ -40,6 +40,13 @@ def main() -> None:
         "parts", nargs="*", default=ALWAYS, metavar="part", help=f"of {', '.join(_PARTS)}; or chart"
     )
     arguments.add_argument("--quick", action="store_true", help="a tenth of the load: to see that it works")
+    arguments.add_argument(
+        "--after",
+        type=int,
+        default=long.LINES,
+        metavar="LINES",
+        help="how long `long` lets the ledger become",
+    )
     given = arguments.parse_args()
     if given.parts == ["chart"]:
         chart.refresh(results.figures())
@@ -49,44 +56,50 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to stop, it removes its servers too
     structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=_plain)])
     for part in given.parts:
-        found = _PARTS[part](given.quick)
+        found = _PARTS[part](given)
         _show(part, found)
         if not given.quick and part != "lanes":
             results.merge(part, found)
 
 
-def _measure_engine(quick: bool) -> dict[str, float]:
+def _measure_engine(given: argparse.Namespace) -> dict[str, float]:
     with _servers() as (servers, addresses):
         tpcb = TpcB(servers.admin_url)
         tpcb.prepare()
-        seconds = TPCB_SECONDS // 10 if quick else TPCB_SECONDS
-        return uvloop.run(engine.compare(tpcb, addresses, seconds=seconds, quick=quick))
+        seconds = TPCB_SECONDS // 10 if given.quick else TPCB_SECONDS
+        return uvloop.run(engine.compare(tpcb, addresses, seconds=seconds, quick=given.quick))
 
 
-def _measure_processes(quick: bool) -> dict[str, float]:
+def _measure_processes(given: argparse.Namespace) -> dict[str, float]:
     with _servers() as (_, addresses):
-        return uvloop.run(processes.compare(addresses, quick=quick))
+        return uvloop.run(processes.compare(addresses, quick=given.quick))
 
 
-def _measure_front(quick: bool) -> dict[str, float]:
-    return front.measure(quick=quick)
+def _measure_front(given: argparse.Namespace) -> dict[str, float]:
+    return front.measure(quick=given.quick)
 
 
-def _measure_profile(quick: bool) -> dict[str, float]:
+def _measure_profile(given: argparse.Namespace) -> dict[str, float]:
     with _servers() as (servers, addresses):
-        return uvloop.run(profile.measure(servers.admin_url, addresses, quick=quick))
+        return uvloop.run(profile.measure(servers.admin_url, addresses, quick=given.quick))
 
 
-def _measure_lanes(_quick: bool) -> dict[str, float]:
+def _measure_long(given: argparse.Namespace) -> dict[str, float]:
+    with _servers() as (servers, addresses):
+        return uvloop.run(long.measure(servers.admin_url, addresses, lines=given.after, quick=given.quick))
+
+
+def _measure_lanes(_given: argparse.Namespace) -> dict[str, float]:
     with _servers() as (_, addresses):
         return uvloop.run(lanes.compare(addresses))
 
 
-_PARTS: Final[Mapping[str, Callable[[bool], dict[str, float]]]] = {
+_PARTS: Final[Mapping[str, Callable[[argparse.Namespace], dict[str, float]]]] = {
     "engine": _measure_engine,
     "processes": _measure_processes,
     "front": _measure_front,
     "profile": _measure_profile,
+    "long": _measure_long,
     "lanes": _measure_lanes,
 }
 

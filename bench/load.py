@@ -50,16 +50,17 @@ class Load:
         self._now = datetime.now(UTC)
         self._receipt = os.urandom(RECEIPT_BYTES)
 
-    def openings(self) -> Iterator[Earn]:
-        """One earn for every member, so that every burn has something to burn."""
-        for number in range(self._members):
+    def openings(self, since: int = 0) -> Iterator[Earn]:
+        """One earn for every member from number `since`, so that every burn has something to burn."""
+        for number in range(since, self._members):
             yield self._earn(member_id(number), 1 + number % PARTNERS, OPENING_POINTS)
 
     def mixed(self, count: int, *, partners: int = PARTNERS) -> list[Command]:
         """`count` commands of random members at so many partners, picked at random."""
-        return [self._any(partners) for _ in range(count)]
+        return [self.any(partners) for _ in range(count)]
 
-    def _any(self, partners: int) -> Command:
+    def any(self, partners: int = PARTNERS) -> Command:
+        """One more command."""
         member = member_id(self._random.randrange(self._members))
         partner = 1 + self._random.randrange(partners)
         if self._random.random() < BURN_SHARE:
@@ -131,13 +132,21 @@ class _Nobody:
         return self._outcome
 
 
-async def fill(ledger: Ledger, commands: Iterable[Command], at_once: int = 16_384) -> None:
-    """Post `commands` in full batches. Raises at the first that was not accepted."""
+async def fill(
+    ledger: Ledger, commands: Iterable[Command], *, at_once: int = 2_048, callers: int = 8
+) -> None:
+    """Post `commands` in full batches, from several callers. Raises at the first that was not accepted."""
     waiting = iter(commands)
-    while part := list(itertools.islice(waiting, at_once)):
-        for outcome in await ledger.submit_many(part):
-            if outcome.refused is not None:
-                raise RuntimeError(f"an operation of the load was refused: {outcome.refused}")
+
+    async def caller() -> None:
+        while part := list(itertools.islice(waiting, at_once)):
+            for outcome in await ledger.submit_many(part):
+                if outcome.refused is not None:
+                    raise RuntimeError(f"an operation of the load was refused: {outcome.refused}")
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(caller())
 
 
 async def callers_alone(commands: Sequence[Command], in_flight: int) -> float:
