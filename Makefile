@@ -9,6 +9,8 @@ DEV := $(VENV)/.dev
 REPLAY := $(VENV)/.replay
 AUDITS := tests/clients/graphql-http/node_modules/.installed
 WORKERS ?= 2
+SECONDS ?= 600
+AFTER ?= 10000000
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 help: ## what can be made here
@@ -32,15 +34,15 @@ bench: $(DEV) ## measure; writes bench/results/latest.json and draws docs/perfor
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench chart
 
-bench-long: $(DEV) ## measure after 10,000,000 lines; LINES=... for fewer; some 15 GB of disk for a while
-	@$(BIN)/python -m bench long --after $${LINES:-10000000}
+bench-long: $(DEV) ## measure after 10,000,000 lines; AFTER=1000000 for fewer; 15 GB of disk for a while
+	@$(BIN)/python -m bench long --after $(AFTER)
 	@$(BIN)/python -m bench chart
 
 replay: $(REPLAY) ## a year of real receipts through the front door
 	@$(BIN)/kopilka replay journey
 
-soak: $(DEV) ## the long profile of the tests; SECONDS=600
-	@KOPILKA_SOAK_SECONDS=$${SECONDS:-600} $(BIN)/python -m pytest -q -m soak -s
+soak: $(DEV) ## the long profile of the tests; SECONDS=600, KOPILKA_SOAK_SEED=... to repeat one
+	@KOPILKA_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -m soak -s
 
 lock: $(DEV) ## resolve requirements/*.in into hash-locked *.lock again
 	@requirements/lock $(BIN)/uv

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -14,9 +17,16 @@ from tests.servers import Running, Urls
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
+SOAK = "KOPILKA_SOAK_SECONDS"
+"""How long all tests marked `soak` may take together; without it each is done with in a moment."""
+_SEED = "KOPILKA_SOAK_SEED"
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With xdist the run's first process starts the servers, since it ends last."""
+    """With xdist the run's first process starts the servers, since it ends last, and picks the seed."""
+    os.environ.setdefault(_SEED, str(secrets.randbelow(1_000_000)))
+    if SOAK in os.environ and not servers.is_worker(config):
+        print(f"{_SEED}={os.environ[_SEED]}", flush=True)  # noqa: T201
     if not servers.is_worker(config) and config.getoption("numprocesses", None):
         servers.start()
 
@@ -59,3 +69,27 @@ def driven_clock() -> DrivenClock:
 def redis_url(run: Running) -> str:
     """The run's Valkey."""
     return run.redis_url
+
+
+@pytest.fixture
+def soak_seconds(request: pytest.FixtureRequest) -> float:
+    """How long a test of the long profile goes on: its share of `make soak`, a moment otherwise."""
+    told = os.environ.get(SOAK)
+    if told is None:
+        return 2.0
+    sharing = [item for item in request.session.items if item.get_closest_marker("soak")]
+    return float(told) / max(len(sharing), 1)
+
+
+@pytest.fixture
+def seed() -> int:
+    """The run's seed, shown with a failure: it repeats what is drawn, not when the machine does what."""
+    number = int(os.environ[_SEED])
+    print(f"{_SEED}={number}")  # noqa: T201
+    return number
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
+    """Chance of a test's own, from the run's seed."""
+    return random.Random(f"{seed} {request.node.name}")

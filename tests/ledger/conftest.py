@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,13 +20,3 @@ async def ledger(database: Database, driven_clock: DrivenClock) -> AsyncIterator
     await opened.start()
     yield opened
     await opened.drain()
-
-
-@pytest.fixture
-def soak_seconds(request: pytest.FixtureRequest) -> float:
-    """How long a test of the long profile goes on: its share of `make soak`, a moment otherwise."""
-    told = os.environ.get("KOPILKA_SOAK_SECONDS")
-    if told is None:
-        return 2.0
-    sharing = [item for item in request.session.items if item.get_closest_marker("soak")]
-    return float(told) / max(len(sharing), 1)

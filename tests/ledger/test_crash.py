@@ -11,10 +11,12 @@ import signal
 import sys
 import tempfile
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import func, select
 
@@ -34,16 +36,18 @@ from .till import IN_FLIGHT, a_command, answer
 
 Answered = dict[int, dict[str, Any]]
 
+VICTIMS = ("a backend", "the postmaster")
+
 
 @pytest.mark.soak
 async def test_what_a_killed_process_acknowledged_is_there_exactly_once(
-    ledger: Ledger, database: Database, urls: Urls, soak_seconds: float
+    ledger: Ledger, database: Database, urls: Urls, soak_seconds: float, chance: random.Random
 ) -> None:
     answered: Answered = {}
     ends_at = time.monotonic() + soak_seconds
     while not answered or time.monotonic() < ends_at:
         # A kill may come before the first answer of its process: then there is nothing to hold it to.
-        await _post_until_killed(urls, answered, after=random.uniform(0.05, 0.6))
+        await _post_until_killed(urls, answered, after=chance.uniform(0.05, 0.6))
 
     again = await _post_again(ledger, answered)
 
@@ -88,7 +92,7 @@ async def own_urls(own_servers: Servers) -> Urls:
 
 @pytest.mark.soak
 async def test_a_killed_postgres_loses_nothing_and_nobody_gets_a_fault(
-    own_servers: Servers, own_urls: Urls, soak_seconds: float
+    own_servers: Servers, own_urls: Urls, soak_seconds: float, chance: random.Random
 ) -> None:
     answered: Answered = {}
     ends_at = time.monotonic() + soak_seconds
@@ -105,10 +109,10 @@ async def test_a_killed_postgres_loses_nothing_and_nobody_gets_a_fault(
             answered[number] = answer(await ledger.submit(a_command(number)))
 
     tills = [asyncio.create_task(one_till()) for _ in range(IN_FLIGHT)]
-    victims = ["a backend", "the postmaster"]
+    victims = [*VICTIMS]
     while victims or time.monotonic() < ends_at:
-        await asyncio.sleep(random.uniform(0.1, 0.6))
-        _kill(own_servers, victims.pop() if victims else random.choice(["a backend", "the postmaster"]))
+        await asyncio.sleep(chance.uniform(0.1, 0.6))
+        _kill(own_servers, victims.pop() if victims else chance.choice(VICTIMS), chance)
         await asyncio.to_thread(_start_again, own_servers)
         before = len(answered)
         while len(answered) < before + 2 * IN_FLIGHT:
@@ -122,6 +126,40 @@ async def test_a_killed_postgres_loses_nothing_and_nobody_gets_a_fault(
     await ledger.drain()
     await database.close()
     database = await Database.open(writer_url=own_urls.writer, reader_url=own_urls.reader)
+    await _stored_exactly_once(database, len(again))
+    await proving.holds(database)
+    await database.close()
+
+
+@pytest.mark.soak
+async def test_tills_and_postgres_killed_in_turn_leave_each_operation_once(
+    own_servers: Servers, own_urls: Urls, soak_seconds: float, chance: random.Random
+) -> None:
+    """Two tills at a time send the same commands; any of them, a backend or the whole server dies."""
+    answered: Answered = {}
+    ends_at, rounds = time.monotonic() + soak_seconds, 0
+    database = await Database.open(writer_url=own_urls.writer, reader_url=own_urls.reader)
+    await extend_calendar(database)
+    while rounds < 2 or time.monotonic() < ends_at:
+        rounds += 1
+        tills = [await _a_till(own_urls, answered) for _ in range(2)]
+        posting = asyncio.gather(
+            *(_heard_until_killed(till, answered, after=chance.uniform(0.2, 1.5)) for till in tills)
+        )
+        await asyncio.sleep(chance.uniform(0.1, 1.5))
+        _kill(own_servers, chance.choice(VICTIMS), chance)
+        await asyncio.to_thread(_start_again, own_servers)
+        await posting
+        await _accepts_again(own_urls)
+    await database.close()
+    database = await Database.open(writer_url=own_urls.writer, reader_url=own_urls.reader)
+    ledger = Ledger(database, DrivenClock(START))
+    await ledger.start()
+
+    again = await _post_again(ledger, answered)
+
+    _same_answers(answered, again)
+    await ledger.drain()
     await _stored_exactly_once(database, len(again))
     await proving.holds(database)
     await database.close()
@@ -183,12 +221,22 @@ async def test_a_batch_whose_answer_was_lost_is_answered_as_it_was_decided(
 
 
 async def _post_until_killed(urls: Urls, answered: Answered, *, after: float) -> None:
+    await _heard_until_killed(await _a_till(urls, answered), answered, after=after)
+
+
+async def _a_till(urls: Urls, answered: Answered) -> Process:
+    """A till at work: it has had its first answer."""
     till = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.ledger.till", "load", urls.writer, urls.reader),
         stdout=asyncio.subprocess.PIPE,
     )
     assert till.stdout is not None
     await _hear(await till.stdout.readline(), answered)
+    return till
+
+
+async def _heard_until_killed(till: Process, answered: Answered, *, after: float) -> None:
+    assert till.stdout is not None
     killing = asyncio.get_running_loop().call_later(after, till.kill)
     async for line in till.stdout:
         await _hear(line, answered)
@@ -238,11 +286,11 @@ async def _count(database: Database) -> int:
         return (await connection.execute(select(func.count()).select_from(operations))).scalar_one()
 
 
-def _kill(servers: Servers, victim: str) -> None:
+def _kill(servers: Servers, victim: str, chance: random.Random) -> None:
     postmaster = servers._postgres.child.pid
     backends = [pid for pid in _children(postmaster) if b"kopilka_writer" in _title(pid)]
     if victim == "a backend":
-        os.kill(random.choice(backends), signal.SIGKILL)
+        os.kill(chance.choice(backends), signal.SIGKILL)
         return
     family = _children(postmaster)
     os.kill(postmaster, signal.SIGKILL)
@@ -256,6 +304,19 @@ def _start_again(servers: Servers) -> None:
     time.sleep(0.1)
     if not servers._postgres.child.is_running:
         servers._postgres.start()
+
+
+async def _accepts_again(urls: Urls) -> None:
+    """Return once the server has recovered, within half a minute."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                connection = await asyncpg.connect(urls.writer)
+            except (OSError, asyncpg.PostgresError):
+                await asyncio.sleep(0.1)
+                continue
+            await connection.close()
+            return
 
 
 def _children(parent: int) -> list[int]:

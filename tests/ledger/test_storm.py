@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
+from asyncio.subprocess import Process
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
 from ledger import Earn, Ledger, ReceiptKey
@@ -20,36 +26,70 @@ from .instances import a_process, codes
 from .till import a_duplicate, answer
 
 
+@pytest.mark.soak
 async def test_two_hundred_duplicates_from_several_processes_have_one_effect(
-    ledger: Ledger, database: Database, urls: Urls
+    ledger: Ledger, database: Database, urls: Urls, soak_seconds: float
 ) -> None:
+    """Storm after storm, each with earns, burns and holds under one key, from four processes' ledgers."""
+    await ledger.submit(an_earn(100))
+    before = await ledger.balance(MEMBER)
+    ends_at, storms = time.monotonic() + soak_seconds, 0
+    async with a_process(urls) as other, _tills(urls, 2) as tills:
+        while not storms or time.monotonic() < ends_at:
+            storms += 1
+            answers = await _storm(storms, (ledger, other), tills)
+
+            accepted = [given for given in answers if given["refused"] is None]
+            assert len(answers) == 200
+            assert Counter(given["replayed"] for given in accepted)[False] == 1
+            assert len({given["operation"] for given in accepted}) == 1
+            assert {given["refused"] for given in answers} == {None, "IDEMPOTENCY_CONFLICT"}
+            after = await ledger.balance(MEMBER)
+            first = accepted[0]
+            assert (after.available - before.available, after.held - before.held) == _moved(first)
+            before = after
+    assert await _operations(database) == 1 + storms
+    await proving.holds(database)
+
+
+def _moved(first: dict[str, Any]) -> tuple[int, int]:
+    """What the one that won has moved: points available, points held."""
+    points = first["points"]
+    return {7: (-7, 0), 9: (-9, 9)}.get(points, (points, 0))
+
+
+async def _storm(number: int, here: Sequence[Ledger], tills: Sequence[Process]) -> list[dict[str, Any]]:
+    """Fifty duplicates from each ledger here and each till, all at once, each storm with another in front."""
+    key = f"storm-{number}"
+    for till in tills:
+        assert till.stdin is not None
+        till.stdin.write(f"{key} {number}\n".encode())
+    numbers = range(number, number + 50)
+    outcomes = await asyncio.gather(*(own.submit(a_duplicate(n, key)) for n in numbers for own in here))
+    answers = [answer(outcome) for outcome in outcomes]
+    for till in tills:
+        assert till.stdout is not None
+        answers += json.loads(await till.stdout.readline())
+    return answers
+
+
+@asynccontextmanager
+async def _tills(urls: Urls, count: int) -> AsyncIterator[list[Process]]:
+    """Processes that are ready for storms."""
     tills = [
         await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.ledger.till", "storm", urls.writer, urls.reader),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        for _ in range(2)
+        for _ in range(count)
     ]
-    async with a_process(urls) as other:
-        for till in tills:
-            assert till.stdout is not None
-            assert await till.stdout.readline() == b"ready\n"
-        said = asyncio.gather(*(till.communicate(b"go\n") for till in tills))
-        here = await asyncio.gather(
-            *(own.submit(a_duplicate(number)) for number in range(50) for own in (ledger, other))
-        )
-        answers = [answer(outcome) for outcome in here]
-        answers += [line for output, _ in await said for line in json.loads(output)]
-
-    accepted = [given for given in answers if given["refused"] is None]
-    assert len(answers) == 200
-    assert Counter(given["replayed"] for given in accepted)[False] == 1
-    assert len({(given["operation"], given["points"]) for given in accepted}) == 1
-    assert {given["refused"] for given in answers} == {None, "IDEMPOTENCY_CONFLICT"}
-    assert (await ledger.balance(MEMBER)).available == accepted[0]["points"]
-    assert await _operations(database) == 1
-    await proving.holds(database)
+    for till in tills:
+        assert till.stdout is not None
+        assert await till.stdout.readline() == b"ready\n"
+    yield tills
+    for till in tills:
+        await till.communicate(b"\n")
 
 
 async def test_one_receipt_under_many_keys_is_posted_once(

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
+
 from ledger import Command, Ledger, Outcome
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 
-from .builders import START, a_burn, an_earn
+from .builders import START, B, a_burn, an_authorization, an_earn
 
 IN_FLIGHT = 24
 
@@ -27,10 +29,14 @@ def a_command(number: int) -> Command:
     return an_earn(20, key=f"till-{number}", member=member, digest=b"earn")
 
 
-def a_duplicate(number: int) -> Command:
-    """One of many requests under one key: three different payloads, taken in turn."""
-    points = 50 + number % 3
-    return an_earn(points, key="storm", digest=str(points).encode())
+def a_duplicate(number: int, key: str = "storm") -> Command:
+    """One of many requests under one key: five different payloads, taken in turn, all for B."""
+    if number % 5 == 3:
+        return a_burn(7, key=key, digest=b"burn")
+    if number % 5 == 4:
+        return an_authorization(9, key=key, digest=b"authorize")
+    points = 50 + number % 5
+    return an_earn(points, key=key, partner=B, digest=str(points).encode())
 
 
 def answer(outcome: Outcome) -> dict[str, Any]:
@@ -67,18 +73,22 @@ async def post_for_ever(ledger: Ledger) -> None:
     await asyncio.gather(*(one_till() for _ in range(IN_FLIGHT)))
 
 
-async def storm(ledger: Ledger, size: int) -> None:
-    """Wait for the word, then send duplicates all at once and say how each was answered."""
+async def storms(ledger: Ledger, size: int) -> None:
+    """For each key read, and which payload is first: send duplicates at once, say what was answered."""
     print("ready", flush=True)  # noqa: T201
-    await asyncio.to_thread(sys.stdin.readline)
-    outcomes = await asyncio.gather(*(ledger.submit(a_duplicate(number)) for number in range(size)))
-    print(json.dumps([answer(outcome) for outcome in outcomes]), flush=True)  # noqa: T201
+    while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
+        key, first = line.split()
+        numbers = range(int(first), int(first) + size)
+        outcomes = await asyncio.gather(*(ledger.submit(a_duplicate(n, key)) for n in numbers))
+        print(json.dumps([answer(outcome) for outcome in outcomes]), flush=True)  # noqa: T201
 
 
 async def main(what: str, writer_url: str, reader_url: str) -> None:
+    # What is said on the output is answers alone.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     async with running(writer_url, reader_url) as ledger:
         if what == "storm":
-            await storm(ledger, 50)
+            await storms(ledger, 50)
         else:
             await post_for_ever(ledger)
 
