@@ -42,9 +42,9 @@ class Cost:
     wal_bytes: int = 0
     batches: int = 0
     statements: int = 0
-    round_trips: int = 0
-    by_statement: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Statement → (times a batch, mean milliseconds waited for it)."""
+    flights: int = 0
+    by_flight: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Statements sent together → (times a batch, mean milliseconds waited for them)."""
 
     @property
     def batch(self) -> float:
@@ -93,7 +93,7 @@ async def measure(admin_url: str, addresses: Addresses, *, quick: bool) -> dict[
     await admin.close()
     await owner.close()
     _show(costs)
-    _show_statements(costs[-2])
+    _show_flights(costs[-2])
     _show_rows(
         {
             name: [a - b for a, b in zip(now, rows_before.get(name, now), strict=True)]
@@ -117,11 +117,10 @@ def _watching(heard: Heard, postmaster: int) -> Iterator[Cost]:
             cost.backends += more
         else:
             cost.background += more
-    cost.batches, cost.statements, cost.round_trips = heard.batches, heard.statements, heard.round_trips
-    cost.by_statement = {
+    cost.batches, cost.statements, cost.flights = heard.batches, heard.statements, heard.flights
+    cost.by_flight = {
         name: (times / heard.batches, 1000 * heard.seconds[name] / times)
         for name, times in heard.times.most_common()
-        if times
     }
 
 
@@ -133,7 +132,7 @@ def _figures(costs: list[Cost]) -> dict[str, float]:
         figures[f"profile_callers_us_{n}"] = cost.per_operation(cost.callers)
         figures[f"profile_postgres_us_{n}"] = cost.per_operation(cost.backends + cost.background)
         figures[f"profile_batch_{n}"] = cost.batch
-        figures[f"profile_round_trips_{n}"] = cost.round_trips / cost.batches
+        figures[f"profile_round_trips_{n}"] = cost.flights / cost.batches
         figures[f"profile_wal_bytes_{n}"] = cost.wal_bytes / cost.measured.operations
     return figures
 
@@ -149,7 +148,7 @@ def _show(costs: list[Cost]) -> None:
         "p99, ms": [f"{c.measured.p99_ms:,.1f}" for c in costs],
         "operations a batch": [f"{c.batch:,.1f}" for c in costs],
         "statements a batch": [f"{c.statements / c.batches:,.1f}" for c in costs],
-        "round trips a batch": [f"{c.round_trips / c.batches:,.1f}" for c in costs],
+        "round trips a batch": [f"{c.flights / c.batches:,.1f}" for c in costs],
         "µs of the engine": [f"{c.per_operation(c.ours - c.callers):,.1f}" for c in costs],
         "µs of the load's callers, same process": [f"{c.per_operation(c.callers):,.1f}" for c in costs],
         "µs of PostgreSQL's backends": [f"{c.per_operation(c.backends):,.1f}" for c in costs],
@@ -162,11 +161,11 @@ def _show(costs: list[Cost]) -> None:
     Console().print(table)
 
 
-def _show_statements(cost: Cost) -> None:
-    table = Table(title=f"Statements at {cost.in_flight} in flight")
-    for column in ("statement", "a batch", "ms waited for one"):
-        table.add_column(column, justify="left" if column == "statement" else "right")
-    for name, (times, milliseconds) in cost.by_statement.items():
+def _show_flights(cost: Cost) -> None:
+    table = Table(title=f"Flights at {cost.in_flight} in flight")
+    for column in ("flight", "a batch", "ms waited for one"):
+        table.add_column(column, justify="left" if column == "flight" else "right")
+    for name, (times, milliseconds) in cost.by_flight.items():
         table.add_row(name, f"{times:,.2f}", f"{milliseconds:,.2f}")
     Console().print(table)
 

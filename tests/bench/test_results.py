@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from bench import results
-from bench.wire import label
 
 
 def test_a_part_keeps_the_figures_of_the_others_and_says_when_it_was_measured(tmp_path: Path) -> None:
@@ -20,9 +19,3 @@ def test_a_part_keeps_the_figures_of_the_others_and_says_when_it_was_measured(tm
     told = json.loads(file.read_text())["measured"]
     assert told.keys() == {"engine", "front"}
     assert all(part["at"].endswith("Z") for part in told.values())
-
-
-def test_a_statement_is_called_by_what_it_does_and_to_which_tables() -> None:
-    assert label("\n  SELECT * FROM unnest($1::int[]) AS a JOIN keys k ON true") == "SELECT keys"
-    assert label('COPY "lots"(bucket) FROM STDIN') == "COPY lots"
-    assert label("COMMIT;") == "COMMIT"
