@@ -10,9 +10,10 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -24,7 +25,8 @@ from bench.engine import opened
 from bench.load import Load, fill, member_id, run
 from gateway.embedded import Addresses
 from gateway.migrations.upgrade import migrate
-from ledger import Command, Ledger
+from ledger import Command, Ledger, asof
+from ledger.kernel.database import Database
 
 LINES: Final = 10_000_000
 QUICK_LINES: Final = 60_000
@@ -55,7 +57,8 @@ async def measure(admin_url: str, addresses: Addresses, *, lines: int, quick: bo
     members = lines // 10
     everybody = Load("everybody", name="e", members=members)
     regulars = Load("regulars", name="r", members=lines // 500)
-    async with opened(addresses) as (ledger, _):
+    async with opened(addresses) as (ledger, database):
+        started_at = datetime.now(UTC)
         opening = everybody.openings()
         await fill(ledger, itertools.islice(opening, members // 10))
         await run(ledger, everybody.mixed(operations), IN_FLIGHT)
@@ -68,7 +71,8 @@ async def measure(admin_url: str, addresses: Addresses, *, lines: int, quick: bo
             fresh = Load("fresh", members=min(members, 100_000))
             await fill(other, fresh.openings())
             ratio, per_second = await _alternated(ledger, everybody, other, fresh, operations)
-        reads = await _reads(ledger, everybody, members, lines // 500, READS // 10 if quick else READS)
+        reader = Reader(ledger, database, members, lines // 500, started_at)
+        reads = await _reads(reader, everybody, READS // 10 if quick else READS)
     counted, size = await _size(addresses)
     name = f"after_{lines // 1_000_000}m" if lines >= 1_000_000 else f"after_{lines}"
     return {
@@ -123,20 +127,40 @@ async def _alternated(
     return median(rates["long"]) / median(rates["empty"]), median(rates["long"])
 
 
-async def _reads(ledger: Ledger, load: Load, members: int, regulars: int, count: int) -> dict[str, float]:
-    """The 99th percentile of what members and partners read, in milliseconds, under a light load."""
-    chance = random.Random(2)
+class Reader:
+    """Asks what members and partners ask, of members drawn at random."""
 
-    async def wallet() -> None:
-        await ledger.balance(member_id(chance.randrange(members)))
+    def __init__(
+        self, ledger: Ledger, database: Database, members: int, regulars: int, since: datetime
+    ) -> None:
+        self.ledger = ledger
+        self._database = database
+        self._members, self._regulars = members, regulars
+        self._since, self._until = since, datetime.now(UTC)
+        self._chance = random.Random(2)
 
-    async def history() -> None:
-        page = await ledger.history(member_id(chance.randrange(regulars)), limit=PAGE)
+    async def wallet(self) -> None:
+        """A member's balances now."""
+        await self.ledger.balance(member_id(self._chance.randrange(self._members)))
+
+    async def history(self) -> None:
+        """The latest page of a regular's operations."""
+        page = await self.ledger.history(member_id(self._chance.randrange(self._regulars)), limit=PAGE)
         if len(page) < PAGE // 2:
             raise RuntimeError(f"a regular's page has only {len(page)} operations")
 
-    asked: dict[str, Callable[[], Awaitable[None]]] = {"wallet": wallet, "history": history}
-    posting = asyncio.create_task(_post_lightly(ledger, load))
+    async def as_of(self) -> None:
+        """A member's balances at an instant of the fill, by the effective clock, which asks for more."""
+        at = self._since + (self._until - self._since) * self._chance.random()
+        member = member_id(self._chance.randrange(self._members))
+        async with self._database.writer.connect() as connection:
+            await asof.balance_as_of(connection, member, at, asof.Clock.EFFECTIVE)
+
+
+async def _reads(reader: Reader, load: Load, count: int) -> dict[str, float]:
+    """The 99th percentile of each reading, in milliseconds, under a light load."""
+    asked = {"wallet": reader.wallet, "history": reader.history, "as_of": reader.as_of}
+    posting = asyncio.create_task(_post_lightly(reader.ledger, load))
     took: dict[str, list[float]] = {name: [] for name in asked}
     for _ in range(count):
         for name, ask in asked.items():
