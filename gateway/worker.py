@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from ledger import proof as points
+from partners import drive_novations as novate
 from partners import ensure_calendar
 from settlement import proof as money
 
@@ -33,6 +34,18 @@ async def sweep(services: Services) -> None:
         _log.info("swept", wallets=visited)
 
 
+async def drive_transits(services: Services) -> None:
+    """Take points that are between two members to where they belong."""
+    ended = await services.ledger.drive_all()
+    if ended:
+        _log.info("transits_ended", transits=ended)
+
+
+async def drive_novations(services: Services) -> None:
+    """Bring the points of partners that left into other hands, some thousand wallets a turn."""
+    await novate(services.database, services.ledger, at=services.clock.now())
+
+
 async def extend_calendar(services: Services) -> None:
     """Keep the periods of the next two years in the calendar."""
     programme = services.directories.current.programme
@@ -51,6 +64,8 @@ async def prove(services: Services) -> None:
 
 JOBS: Final = (
     Job(name="sweep", task=sweep, seconds=_EVERY_TEN_SECONDS),
+    Job(name="drive_transits", task=drive_transits, seconds=frozenset(range(5, 60, 10))),
+    Job(name="drive_novations", task=drive_novations, seconds=frozenset({20, 50})),
     Job(name="extend_calendar", task=extend_calendar, minute=3),
     Job(name="prove", task=prove, minute=17, timeout_seconds=1800),
 )

@@ -1,14 +1,17 @@
 """The ledger: what is owed, for ever. It accepts commands, decides, appends, and proves."""
 
-from . import fence, flows, records, stock
+from . import fence, flows, leaving, notices, records, stock
 from .commands import (
+    ArmExpiry,
     Authorize,
     Burn,
     Capture,
     Command,
     Earn,
     Item,
+    Merge,
     MoneyLine,
+    Novate,
     Open,
     OpeningLot,
     PassFence,
@@ -16,6 +19,7 @@ from .commands import (
     ReceiptKey,
     Refused,
     Settle,
+    Transfer,
     Void,
 )
 from .engine import Ledger
@@ -24,8 +28,10 @@ from .lane import LedgerFault
 from .outcomes import Balance, Outcome, SliceTaken
 from .records import Recorded
 from .stock import Stock
+from .transits import Transit
 
 __all__ = [
+    "ArmExpiry",
     "Authorize",
     "Balance",
     "Burn",
@@ -36,7 +42,9 @@ __all__ = [
     "Item",
     "Ledger",
     "LedgerFault",
+    "Merge",
     "MoneyLine",
+    "Novate",
     "Open",
     "OpeningLot",
     "Outcome",
@@ -48,10 +56,14 @@ __all__ = [
     "Settle",
     "SliceTaken",
     "Stock",
+    "Transfer",
+    "Transit",
     "Void",
     "accounts",
     "fence",
     "flows",
+    "leaving",
+    "notices",
     "proof",
     "records",
     "stock",

@@ -1,7 +1,8 @@
 """The chart of accounts: what a line may debit and credit, and which flow that makes.
 
 An account is a kind and an owner. The owner of a member's accounts is the member id, of
-`issued`, `opening`, `expired` and `cancelled` the obligor, of `redeemed` and `settle` the partner.
+`issued`, `opening`, `expired` and `cancelled` the obligor, of `redeemed` and `settle` the partner, of
+`in_transit` the operation that sent the points off.
 A member's accounts are what is owed to the member: a credit raises them. `clawback_due` is
 what the member owes: a debit raises it.
 """
@@ -88,6 +89,10 @@ FLOW_OF: Final = {
     (CLAWBACK_DUE, CANCELLED): "claw_back",
     (AVAILABLE, CLAWBACK_DUE): "recover",
     (AVAILABLE, EXPIRED): "expire",
+    (AVAILABLE, IN_TRANSIT): "transfer_out",
+    (IN_TRANSIT, AVAILABLE): "transfer_in",
+    (IN_TRANSIT, ISSUED): "novate_out",
+    (ISSUED, IN_TRANSIT): "novate_in",
 }
 """(debit, credit) → the operation of the flow. A pair that is not here moves no flow."""
 
@@ -118,5 +123,12 @@ STOCK_SIGN: Final = {
     "claw_back": -1,
     "recover": -1,
     "expire": -1,
+    "transfer_out": -1,
+    "transfer_in": 1,
+    "novate_out": -1,
+    "novate_in": 1,
 }
-"""How a flow changes the points outstanding (available + held). Pending points are not yet owed."""
+"""How a flow changes a bucket's points outstanding (available + held). Pending points are not yet owed.
+
+Points in transit are owed too, and in no bucket: they are what went out and has not come in.
+"""

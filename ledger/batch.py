@@ -16,7 +16,7 @@ from . import saving, store
 from .binary import instant, key_row
 from .block import Block
 from .commands import Command, PassFence, PostMoney, Refused, Settle
-from .decide import Situation, decide, kind_of, next_due
+from .decide import Situation, decide, follow, follows_survivor, kind_of, next_due
 from .fence import Calendar
 from .holds import Hold
 from .journal import Journal
@@ -28,6 +28,7 @@ from .loading import Loaded, is_any_known, load, lock
 from .lots import Lot
 from .outcomes import Balance, Outcome
 from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
+from .transits import Conclusion, Transit
 from .wallet import Wallet, new_wallet
 
 _FIRST_DAY: Final = date(2000, 1, 1)
@@ -50,11 +51,17 @@ class KeyKnown(Exception):
     """A key, receipt or token of the batch was claimed before: look it up first."""
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """The member was merged into another, whom the command means: nothing was posted here."""
+
+    survivor: int
+
+
 class CalendarOutrun(Exception):
     """Programme time has left the calendar that this process knows."""
 
 
-Answer = Outcome | Fault
+Answer = Outcome | Fault | Moved
 
 
 async def run(
@@ -158,6 +165,11 @@ class _Decided:
         self.changed_lots: dict[int, tuple[int, Lot]] = {}
         self.new_holds: dict[int, Hold] = {}
         self.changed_holds: dict[int, Hold] = {}
+        self.reset_lots: dict[int, tuple[int, Lot]] = {}
+        self.reset_holds: dict[int, Hold] = {}
+        self.merged: list[Wallet] = []
+        self.sent: list[Transit] = []
+        self.concluded: list[Conclusion] = []
         self.answers: list[Answer] = []
 
     def wallet(self, member: int) -> Wallet:
@@ -165,6 +177,7 @@ class _Decided:
         wallet = self.wallets.get(member)
         if wallet is None:
             wallet = self.wallets[member] = self.loaded.wallet(member)
+            wallet.arms_at_release = self.calendar.notice_days is None
             if wallet.look_ahead():
                 self.changed.add(member)
         return wallet
@@ -176,7 +189,7 @@ class _Decided:
         block = self.blocks[wallet.member >> 56]
         operation = block.next_operation()
         wallet.apply(journal, operation)
-        if wallet.is_new or journal.lines:
+        if wallet.is_new or journal.lines or journal.changes:
             self.changed.add(wallet.member)
         self._note(wallet, journal, operation)
         return block.post(
@@ -200,6 +213,23 @@ class _Decided:
             self.new_holds[operation] = wallet.holds[operation]
         elif journal.hold and journal.hold not in self.new_holds:
             self.changed_holds[journal.hold] = wallet.holds[journal.hold]
+        if journal.changes:
+            self._note_changes(wallet, journal)
+        if journal.merges_into:
+            self.merged.append(wallet)
+        if journal.sends is not None:
+            self.sent.append(journal.sends)
+        if journal.concludes is not None:
+            self.concluded.append(journal.concludes)
+
+    def _note_changes(self, wallet: Wallet, journal: Journal) -> None:
+        """Remember which lots have another obligor or expiry, and which holds have pinned of them."""
+        changed = {change.lot for change in journal.changes}
+        for lot in changed - self.new_lots.keys():
+            self.reset_lots[lot] = (wallet.member, wallet.lots[lot])
+        for hold in wallet.holds.values():
+            if hold.id not in self.new_holds and any(part.lot in changed for part in hold.slices):
+                self.reset_holds[hold.id] = hold
 
 
 def _decide_all(
@@ -227,7 +257,7 @@ def _decide_all(
             return decided
 
 
-def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outcome:
+def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outcome | Moved:
     block = decided.blocks[command.bucket]
     head = block.head
     if keys is not None:
@@ -244,6 +274,8 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
     if not member or member >> 56 != command.bucket:
         return _not_stored(decided, command, HoldNotFound())
     wallet = decided.wallet(member)
+    if wallet.merged_into and keys is not None and _is_survivors(decided, command, keys):
+        return Moved(wallet.merged_into)
     _apply_due(decided, wallet)
     if isinstance(command, Settle) or keys is None:
         return Outcome(operation=0, kind="settle", recorded_at=block.at, balance=wallet.balance())
@@ -252,8 +284,29 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
     try:
         outcome = _post_command(decided, wallet, command, keys)
     except Refusal as refusal:
+        if refusal.retryable:
+            return _unstored(decided, command, wallet, Refused.of(refusal))
         outcome = _post_refusal(decided, wallet, command, Refused.of(refusal))
+    _send_after_survivor(decided, wallet)
     return _claim(decided, command, keys, outcome)
+
+
+def _is_survivors(decided: _Decided, command: Command, keys: Keys) -> bool:
+    """Whether a merged member's command is for the survivor: what was claimed here stays here."""
+    if not follows_survivor(command):
+        return False
+    claims = [claim for claim in (keys.receipt, keys.token) if claim]
+    return not any(_is_taken(decided, command.bucket, claim) for claim in claims)
+
+
+def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
+    """What has come to a merged wallet sets off to its survivor, as an operation of its own."""
+    if not wallet.merged_into:
+        return
+    block = decided.blocks[wallet.member >> 56]
+    journal = follow(wallet, Situation(block.next_operation(), block.at, decided.calendar.zone))
+    if journal is not None:
+        decided.post(wallet, journal.kind, None, journal, block.at)
 
 
 def _claim(decided: _Decided, command: Command, keys: Keys, outcome: Outcome) -> Outcome:
@@ -315,6 +368,7 @@ def _apply_due(decided: _Decided, wallet: Wallet) -> None:
         if journal is None:
             return
         decided.post(wallet, journal.kind, None, journal, journal.occurred_at or block.at)
+        _send_after_survivor(decided, wallet)
 
 
 def _repeat(decided: _Decided, command: Command, keys: Keys) -> Outcome | None:
@@ -382,4 +436,9 @@ def _changes(decided: _Decided, written: Sequence[Block]) -> saving.Changes:
         changed_lots=list(decided.changed_lots.values()),
         new_holds=list(decided.new_holds.values()),
         changed_holds=list(decided.changed_holds.values()),
+        reset_lots=list(decided.reset_lots.values()),
+        reset_holds=list(decided.reset_holds.values()),
+        merged=decided.merged,
+        sent=decided.sent,
+        concluded=decided.concluded,
     )

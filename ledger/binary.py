@@ -246,7 +246,7 @@ def lot_row(member: int, lot: Any) -> bytes:
 def wallet_row(wallet: Any) -> bytes:
     """A row of `wallets`, for a `Wallet`."""
     fixed = _WALLET.pack(
-        8,
+        9,
         2,
         wallet.member >> 56,
         8,
@@ -261,7 +261,14 @@ def wallet_row(wallet: Any) -> bytes:
         wallet.clawback_due,
     )
     due = wallet.next_due_at
-    return fixed + (_NULL if due is None else _INSTANT(8, instant(due))) + _FLAGS[wallet.is_frozen]
+    return b"".join(
+        (
+            fixed,
+            _NULL if due is None else _INSTANT(8, instant(due)),
+            _FLAGS[wallet.is_frozen],
+            _INSTANT(8, wallet.merged_into) if wallet.merged_into else _NULL,
+        )
+    )
 
 
 def hold_row(hold: Any) -> bytes:

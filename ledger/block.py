@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from .accounts import CLAWBACK_DUE, FLOW_CODES, FLOW_OF, PENDING, POINTS, REDEEMED, STOCK_SIGN
+from .accounts import CLAWBACK_DUE, FLOW_CODES, FLOW_OF, IN_TRANSIT, PENDING, POINTS, REDEEMED, STOCK_SIGN
 from .binary import block_row, instant, line_row, operation_row, salted
 from .chain import HASH_MODULUS, SALT_BYTES, block_hash, flow_term, leaf, merkle_root
 from .commands import Command, PostMoney, Refused
@@ -94,6 +94,8 @@ class Block:
         lines = b""
         if journal is not None:
             lines = self._write_lines(id_, member, journal.lines, origin)
+            for line in journal.restocks:
+                self._restock(line)
         elif isinstance(command, PostMoney):
             lines = self._write_money(id_, command)
         receipt = getattr(command, "receipt", None)
@@ -111,7 +113,7 @@ class Block:
             origin_period=origin,
             occurred_at=occurred_at,
             points=journal.points if journal else 0,
-            reference=journal.hold if journal else getattr(command, "hold", 0),
+            reference=journal.hold or journal.reference if journal else getattr(command, "hold", 0),
             kind=kind,
             principal=command.principal if command else "",
             key=command.key if command else "",
@@ -145,7 +147,7 @@ class Block:
                     debit,
                     _owner(debit, member, line),
                     credit,
-                    _owner(credit, member, line),
+                    line.counterpart if debit == credit else _owner(credit, member, line),
                     points,
                     _POINTS,
                     period,
@@ -159,8 +161,7 @@ class Block:
                 )
             )
             if line.expired_at is not None:
-                self._move_stock(line, -points, line.expired_at)
-                self._move_stock(line, points, line.expires_at)
+                self._restock(line)
             flow_kind = FLOW_OF.get((debit, credit))
             if flow_kind is None:
                 continue
@@ -206,6 +207,12 @@ class Block:
         ]
         self.lines += rows
         return b"".join(rows)
+
+    def _restock(self, line: Line) -> None:
+        """Take points from the month in which they were to expire to the one in which they will."""
+        if line.expired_at is not None:
+            self._move_stock(line, -line.points, line.expired_at)
+            self._move_stock(line, line.points, line.expires_at)
 
     def _move_stock(self, line: Line, points: int, expires_at: datetime) -> None:
         zone = self.calendar.zone
@@ -290,6 +297,8 @@ def _slices(journal: Journal) -> tuple[SliceTaken, ...]:
 def _owner(kind: int, member: int, line: Line) -> int:
     if PENDING <= kind <= CLAWBACK_DUE:
         return member
+    if kind == IN_TRANSIT:
+        return line.counterpart
     return line.redeemer if kind == REDEEMED else line.obligor
 
 

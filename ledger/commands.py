@@ -10,11 +10,19 @@ to the ledger beyond being the dimensions of the lines it writes.
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import sha256
+from typing import Final
 
 import msgspec
 
 from .kernel.ids import TREASURY, bucket_of
 from .kernel.refusals import Refusal
+from .transits import Kind, Part, Transit
+
+TRANSIT: Final = "transit"
+"""The principal of legs that drivers post. Callers' principals have a colon, so it is nobody's."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
@@ -164,6 +172,94 @@ class Burn(Command, frozen=True, gc=False, kw_only=True):
     token: bytes = b""
     receipt: ReceiptKey | None = None
     items: tuple[Item, ...] = ()
+
+
+class Transfer(Command, frozen=True, gc=False, kw_only=True):
+    """Send `points` (> 0) to another member, the soonest to expire first: the first of its legs.
+
+    `token` (16 bytes) is the presented member token's fingerprint: it backs one transfer.
+    """
+
+    points: int
+    to_member: int
+    token: bytes = b""
+
+
+class Merge(Command, frozen=True, gc=False, kw_only=True):
+    """Give the member a survivor, who is from now on whoever names the member means.
+
+    What the member has, and whatever comes back to it later, sets off to the survivor.
+    """
+
+    survivor: int
+
+
+class Arrive(Command, frozen=True, gc=False, kw_only=True):
+    """The second leg: `parts` that an operation of another bucket sent off are the member's now."""
+
+    transfer: int
+    sort: Kind
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, transit: Transit) -> Arrive:
+        """The leg that `transit` waits for, under the one key that it has whoever sends it."""
+        digest = sha256(_encode(transit.parts)).digest()
+        return cls(
+            principal=TRANSIT,
+            key=f"{transit.id}:in",
+            digest=digest,
+            member=transit.to_member,
+            occurred_at=transit.opened_at,
+            partner=0,
+            transfer=transit.id,
+            sort=transit.kind,
+            parts=transit.parts,
+        )
+
+
+class Conclude(Command, frozen=True, gc=False, kw_only=True):
+    """The last leg, where the first one was: note that the points arrived, or take them back.
+
+    `refusal` is the code of what refused them, empty when they arrived.
+    """
+
+    transfer: int
+    refusal: str = ""
+
+    @classmethod
+    def of(cls, transit: Transit, *, refusal: str = "") -> Conclude:
+        """The end of `transit`, under its one key: a refused leg never arrives, and the other way round."""
+        return cls(
+            principal=TRANSIT,
+            key=f"{transit.id}:end",
+            digest=refusal.encode(),
+            member=transit.member,
+            occurred_at=transit.opened_at,
+            partner=0,
+            transfer=transit.id,
+            refusal=refusal,
+        )
+
+
+class Novate(Command, frozen=True, gc=False, kw_only=True):
+    """Let `successor` answer for every point of the member that `leaver` answers for under `tariff`."""
+
+    leaver: int
+    successor: int
+    tariff: int
+
+
+class ArmExpiry(Command, frozen=True, gc=False, kw_only=True):
+    """Say that the member was told: unarmed lots that expire by `until` may expire from now on.
+
+    A lot that is armed later than `notice_days` before its end expires that many days after now.
+    `lots` narrows it to those lots; none means all.
+    """
+
+    until: datetime
+    notice_days: int
+    lots: tuple[int, ...] = ()
 
 
 class Settle(Command, frozen=True, gc=False, kw_only=True):

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
 import structlog
 from sqlalchemy import select, text, update
 
 from . import fence, records
-from .batch import Answer, Fault
-from .commands import Command, PassFence, Refused, Settle
+from .batch import Fault, Moved
+from .commands import Command, PassFence, Refused, Settle, Transfer
 from .decide import kind_of
+from .driving import drive, drive_all
 from .kernel.clock import Clock, DrivenClock
 from .kernel.database import Database
 from .kernel.ids import BUCKETS
@@ -23,6 +25,8 @@ from .lane import Lanes, LedgerFault
 from .outcomes import Balance, Outcome
 from .records import Recorded
 from .refusals import Faulted, HoldNotFound
+from .transit_store import transit
+from .transits import Transit
 
 log = structlog.get_logger()
 
@@ -83,6 +87,9 @@ class Ledger:
         if not 0 <= command.bucket < BUCKETS:
             return self._stray(command)
         (answer,) = await self._lanes.submit((command,))
+        while isinstance(answer, Moved):
+            command = msgspec.structs.replace(command, member=answer.survivor)
+            (answer,) = await self._lanes.submit((command,))
         if isinstance(answer, Fault):
             raise LedgerFault("a command could not be posted") from answer.error
         return answer
@@ -94,13 +101,29 @@ class Ledger:
         Raises `Throttled` when too much is waiting: nothing was posted then.
         """
         known = [command for command in commands if 0 <= command.bucket < BUCKETS]
-        answers = iter(await self._lanes.submit(known))
+        answers = iter(await self._answers(known))
         return [
             self._outcome(command, next(answers)) if 0 <= command.bucket < BUCKETS else self._stray(command)
             for command in commands
         ]
 
-    def _outcome(self, command: Command, answer: Answer) -> Outcome:
+    async def _answers(self, commands: Sequence[Command]) -> list[Outcome | Fault]:
+        """Answers in order; a command for a merged member is the survivor's, once the rest is answered."""
+        answers = await self._lanes.submit(commands)
+        moved = {index: each for index, each in enumerate(answers) if isinstance(each, Moved)}
+        again = iter(
+            await self._answers(
+                [
+                    msgspec.structs.replace(commands[index], member=each.survivor)
+                    for index, each in moved.items()
+                ]
+            )
+            if moved
+            else ()
+        )
+        return [next(again) if isinstance(answer, Moved) else answer for answer in answers]
+
+    def _outcome(self, command: Command, answer: Outcome | Fault) -> Outcome:
         if isinstance(answer, Outcome):
             return answer
         reference = secrets.token_hex(8)
@@ -120,13 +143,42 @@ class Ledger:
             refused=refused,
         )
 
-    async def balance(self, member: int) -> Balance:
-        """The member's balances now, everything due applied; zeroes for one who never did anything."""
+    async def transfer(self, command: Transfer) -> tuple[Outcome, Transit | None]:
+        """Send points to another member: the first leg's outcome, and how far the points have come.
+
+        Usually they have arrived, or are back because they were refused. While the recipient's
+        bucket cannot be written they are on their way, and the worker drives them. The transit
+        is None when the first leg itself was refused.
+        """
+        outcome = await self.submit(command)
+        return outcome, None if outcome.refused else await self.drive(outcome.operation)
+
+    async def drive(self, transfer: int) -> Transit | None:
+        """Take one transit as far as it can get, and tell how far that is; None if there is none such."""
         async with self._database.writer.connect() as connection:
-            balance, due_at = await records.balance(connection, member)
-        if due_at is None or due_at > self.clock.now():
-            return balance
-        return (await self.submit(Settle.of(member, due_at))).balance
+            found = await transit(connection, transfer)
+        if found is None or found.state != "open":
+            return found
+        await drive(self.submit_many, [found])
+        async with self._database.writer.connect() as connection:
+            return await transit(connection, transfer)
+
+    async def drive_all(self) -> int:
+        """Take every open transit as far as it can get; the number that came to their end."""
+        return await drive_all(self._database, self.submit_many)
+
+    async def balance(self, member: int) -> Balance:
+        """The member's balances now, everything due applied; zeroes for one who never did anything.
+
+        Those of a merged member are the survivor's, whose holds the merged ones' are too.
+        """
+        async with self._database.writer.connect() as connection:
+            found = await records.balances(connection, member)
+        now, total = self.clock.now(), Balance()
+        for each, balance, due_at in found:
+            is_due = due_at is not None and due_at <= now
+            total += (await self.submit(Settle.of(each, now))).balance if is_due else balance
+        return total
 
     async def operation(self, id_: int) -> Recorded | None:
         """The stored operation with this id."""
@@ -171,6 +223,7 @@ class Ledger:
                 while (instant := await self._next_instant(to)) is not None:
                     await self._set_clock(clock, instant)
                     await self.sweep(instant)
+                    await self.drive_all()
                     await self._pass_ended(instant)
                 await self._set_clock(clock, to)
             finally:

@@ -24,11 +24,15 @@ class Span:
 
 
 class Calendar:
-    """All known periods in order, and the programme's time zone. Immutable."""
+    """All known periods in order, and the programme's time zone. Immutable.
 
-    def __init__(self, spans: Sequence[Span], zone: ZoneInfo) -> None:
+    `notice_days` is how long before points expire their member is told; None where nobody is.
+    """
+
+    def __init__(self, spans: Sequence[Span], zone: ZoneInfo, notice_days: int | None = None) -> None:
         self.spans = tuple(spans)
         self.zone = zone
+        self.notice_days = notice_days
         self._by_period = {span.period: span for span in self.spans}
 
     def reaches(self, at: datetime) -> bool:
@@ -48,10 +52,16 @@ class Calendar:
 
 
 async def extend(
-    connection: AsyncConnection, spans: Iterable[tuple[int, datetime, datetime]], zone: str
+    connection: AsyncConnection,
+    spans: Iterable[tuple[int, datetime, datetime]],
+    zone: str,
+    notice_days: int | None = None,
 ) -> None:
     """Add periods (ordinal, start, end) to the calendar; those already there stay as they are."""
-    rows = [{"period": p, "starts_at": s, "ends_at": e, "zone": zone} for p, s, e in spans]
+    rows = [
+        {"period": p, "starts_at": s, "ends_at": e, "zone": zone, "notice_days": notice_days}
+        for p, s, e in spans
+    ]
     if rows:
         await connection.execute(insert(calendar).values(rows).on_conflict_do_nothing())
 
@@ -61,7 +71,8 @@ async def load_calendar(connection: AsyncConnection) -> Calendar | None:
     rows = (await connection.execute(select(calendar).order_by(calendar.c.period))).all()
     if not rows:
         return None
-    return Calendar([Span(r.period, r.starts_at, r.ends_at) for r in rows], ZoneInfo(rows[0].zone))
+    spans = [Span(r.period, r.starts_at, r.ends_at) for r in rows]
+    return Calendar(spans, ZoneInfo(rows[0].zone), rows[0].notice_days)
 
 
 async def all_past(connection: AsyncConnection, period: int) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 
 from .lots import Lot
 from .outcomes import SliceTaken
+from .transits import Conclusion, Transit
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -15,7 +16,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
     One line cannot be unbalanced. The owners of its accounts follow from its dimensions.
     `lot` is the lot that the points belong to; `hold` with `slice_no` the hold slice.
-    `expired_at` is set when the points leave an expired lot for its child: the parent's expiry.
+    `expired_at` is set when the points change the instant they expire at: the one they had before.
+    `counterpart` is the owner of `in_transit`, or the obligor that another one relieves.
     """
 
     debit: int
@@ -32,6 +34,16 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     hold: int = 0
     slice_no: int = 0
     expired_at: datetime | None = None
+    counterpart: int = 0
+
+
+class LotChange(msgspec.Struct, frozen=True, gc=False):
+    """What a lot, and what holds have pinned of it, is from now on."""
+
+    lot: int
+    obligor: int
+    expires_at: datetime
+    armed_at: datetime | None
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +62,9 @@ class Journal(msgspec.Struct, frozen=True):
     `points` is the headline figure of the outcome. `new_lots` come without points: the lines
     fill them. `opens` makes a hold; `hold` names the one used, `hold_left` what it has left after,
     `closes` ends it. `occurred_at` is set on what happens by itself: the instant it was due.
+    `sends` puts points on their way, `concludes` says how a way ended; `reference` is the operation
+    that set out on it. `merges_into` gives the wallet a survivor. `changes` are made to lots,
+    `restocks` are lines that only move stock from one month of expiry to another.
     """
 
     kind: str
@@ -64,3 +79,9 @@ class Journal(msgspec.Struct, frozen=True):
     available_at: datetime | None = None
     expires_at: datetime | None = None
     occurred_at: datetime | None = None
+    reference: int = 0
+    sends: Transit | None = None
+    concludes: Conclusion | None = None
+    merges_into: int = 0
+    changes: tuple[LotChange, ...] = ()
+    restocks: tuple[Line, ...] = ()

@@ -16,12 +16,15 @@ import msgspec
 from . import store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
 from .binary import instant, moment, point_in_time
-from .commands import Command
+from .changing import lots_of_obligor, named_lots
+from .commands import Command, Conclude, Novate
 from .decide import NEEDS_WHOLE_WALLET
 from .kernel.packing import bigint, smallints
 from .kernel.wire import Wire
 from .keys import Keys
 from .store import Head, Stored
+from .transit_saving import load_transits
+from .transits import Transit
 from .wallet import Wallet, new_wallet
 
 Row = tuple[Any, ...]
@@ -47,6 +50,7 @@ class Loaded(msgspec.Struct):
     rest_due_at: dict[int, datetime | None] = {}
     holds: dict[int, list[Row]] = {}
     slices: dict[int, list[Row]] = {}
+    transits: dict[int, Transit] = {}
 
     def latest(self, at: datetime) -> datetime:
         """The instant at which everything is decided: never before what a bucket has recorded."""
@@ -70,6 +74,8 @@ class Loaded(msgspec.Struct):
             next_due_at=next_due_at,
             rest_due_at=self.rest_due_at.get(member, next_due_at),
             is_frozen=row[6],
+            merged_into=row[7],
+            transits={id_: each for id_, each in self.transits.items() if each.member == member},
             lots={row[1]: store.lot(row) for row in self.lots.get(member, ())},
             holds={
                 row[0]: store.hold(row, self.slices.get(row[0], ())) for row in self.holds.get(member, ())
@@ -134,6 +140,7 @@ async def load(
         whole |= await _load_due(wire, loaded, due, repeats, latest)
     loaded.rest_due_at.update(dict.fromkeys(whole))
     await _load_holds(wire, loaded, whole)
+    await _load_rare(wire, loaded, commands)
 
 
 async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:
@@ -184,6 +191,26 @@ async def _load_due(
         flight.run(store.LOTS, *store.of_members(sorted(lapsing)))
         loaded.lots.update(_by_first((await flight.land())[0]))
     return lapsing
+
+
+async def _load_rare(wire: Wire, loaded: Loaded, commands: Sequence[Command]) -> None:
+    """What only a few commands need: transits with the lots they left, and the lots of an obligor."""
+    named = sorted({command.transfer for command in commands if isinstance(command, Conclude)})
+    if named:
+        loaded.transits.update(await load_transits(wire, named))
+        left = {(each.member, part.lot) for each in loaded.transits.values() for part in each.parts}
+        if left:
+            _add_lots(loaded, await named_lots(wire, sorted(left)))
+    leaving = {(c.member, c.leaver, c.tariff) for c in commands if isinstance(c, Novate)}
+    if leaving:
+        _add_lots(loaded, await lots_of_obligor(wire, sorted(leaving)))
+
+
+def _add_lots(loaded: Loaded, found: Iterable[Row]) -> None:
+    known = {(member, lot[1]) for member, lots in loaded.lots.items() for lot in lots}
+    for lot in found:
+        if (lot[0], lot[1]) not in known:
+            loaded.lots.setdefault(lot[0], []).append(lot)
 
 
 async def _load_holds(wire: Wire, loaded: Loaded, whole: set[int]) -> None:

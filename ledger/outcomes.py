@@ -17,6 +17,15 @@ class Balance(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     held: int = 0
     clawback_due: int = 0
 
+    def __add__(self, other: Balance) -> Balance:
+        """What somebody has who has both."""
+        return Balance(
+            pending=self.pending + other.pending,
+            available=self.available + other.available,
+            held=self.held + other.held,
+            clawback_due=self.clawback_due + other.clawback_due,
+        )
+
     @property
     def shown(self) -> int:
         """The balance a member sees."""

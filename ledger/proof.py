@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ledger import recount
+from ledger import recount, transit_proof
 from ledger.accounts import FLOW_OF, STOCK_SIGN
 
 LIMIT: Final = 20
@@ -208,7 +208,7 @@ INVARIANTS: Final = (
     ),
     by_query(
         "issued",
-        "points issued and brought along less cancelled, redeemed and expired equal what members have",
+        "points issued and brought along, less what is gone or in transit, equal what members have",
         """
         SELECT NULL::smallint, format('issued %s, gone %s, with members %s', issued, gone, members)
         FROM (SELECT coalesce(sum(amount) FILTER (WHERE debit IN (1, 11)), 0)
@@ -221,6 +221,7 @@ INVARIANTS: Final = (
         WHERE issued - gone <> members
         """,
     ),
+    *(by_query(*each) for each in transit_proof.QUERIES),
     by_query(
         "keys",
         "every idempotency key names an operation that exists",

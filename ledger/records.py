@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .kernel.ids import BUCKETS, bucket_of
@@ -93,6 +94,9 @@ async def history(
     connection: AsyncConnection, member: int, *, before: int | None, limit: int
 ) -> list[Recorded]:
     """A member's operations, newest first, with ids below `before`; by the history index."""
+    people = await same_person(connection, member)
+    if len(people) > 1:
+        return await _histories(connection, people, before=before, limit=limit)
     query = (
         select(*_COLUMNS)
         .where(operations.c.bucket == bucket_of(member), operations.c.member == member)
@@ -104,19 +108,82 @@ async def history(
     return [_recorded(row) for row in await connection.execute(query)]
 
 
-async def balance(connection: AsyncConnection, member: int) -> tuple[Balance, datetime | None]:
-    """The member's balances as last written, and when something is due on them next."""
-    row = (
-        await connection.execute(
-            select(wallets).where(wallets.c.bucket == bucket_of(member), wallets.c.member == member)
+async def _histories(
+    connection: AsyncConnection, people: Sequence[int], *, before: int | None, limit: int
+) -> list[Recorded]:
+    """The operations of several members as one history: by when they were recorded, newest first.
+
+    Of each member the newest few are read, by the history index, and the newest of all are kept.
+    """
+    found: list[Recorded] = []
+    earlier = None
+    if before is not None and (last := await operation(connection, before)) is not None:
+        earlier = (last.recorded_at, last.id)
+    for member in people:
+        query = select(*_COLUMNS).where(
+            operations.c.bucket == bucket_of(member), operations.c.member == member
         )
-    ).first()
-    if row is None:
-        return Balance(), None
-    return (
-        Balance(pending=row.pending, available=row.available, held=row.held, clawback_due=row.clawback_due),
-        row.next_due_at,
-    )
+        if earlier is not None:
+            query = query.where(
+                tuple_(operations.c.recorded_at, operations.c.id) < tuple_(*map(literal, earlier))
+            )
+        rows = await connection.execute(
+            query.order_by(operations.c.recorded_at.desc(), operations.c.id.desc()).limit(limit)
+        )
+        found += [_recorded(row) for row in rows]
+    return sorted(found, key=lambda each: (each.recorded_at, each.id), reverse=True)[:limit]
+
+
+async def survivor(connection: AsyncConnection, member: int) -> int:
+    """Who `member` is now: the last in the chain of those it was merged into; itself if it was not."""
+    while True:
+        where = (wallets.c.bucket == bucket_of(member)) & (wallets.c.member == member)
+        merged_into = await connection.scalar(select(wallets.c.merged_into).where(where))
+        if merged_into is None:
+            return member
+        member = merged_into
+
+
+async def same_person(connection: AsyncConnection, member: int) -> list[int]:
+    """The members that whoever `member` is now has been: the survivor, then those merged into it."""
+    if all(row.merged_into is None for row in await _with_merged(connection, member)):
+        return [member]
+    people = waiting = [await survivor(connection, member)]
+    while waiting:
+        query = select(wallets.c.member).where(wallets.c.merged_into.in_(waiting))
+        waiting = list(await connection.scalars(query.order_by(wallets.c.member)))
+        people = people + waiting
+    return people
+
+
+async def balances(connection: AsyncConnection, member: int) -> list[tuple[int, Balance, datetime | None]]:
+    """The wallets of whoever `member` is now: (member, balances as last written, when one is due next)."""
+    rows = await _with_merged(connection, member)
+    if any(row.merged_into is not None for row in rows):
+        people = await same_person(connection, member)
+        places = [(bucket_of(each), each) for each in people]
+        where = tuple_(wallets.c.bucket, wallets.c.member).in_(places)
+        rows = (await connection.execute(select(wallets).where(where))).all()
+    return [
+        (
+            row.member,
+            Balance(
+                pending=row.pending,
+                available=row.available,
+                held=row.held,
+                clawback_due=row.clawback_due,
+            ),
+            row.next_due_at,
+        )
+        for row in rows
+    ]
+
+
+async def _with_merged(connection: AsyncConnection, member: int) -> Sequence[Any]:
+    """A member's wallet and those merged into it: a probe each of the key and of ix_wallets_merged."""
+    own = (wallets.c.bucket == bucket_of(member)) & (wallets.c.member == member)
+    query = select(wallets).where(own).union_all(select(wallets).where(wallets.c.merged_into == member))
+    return (await connection.execute(query)).all()
 
 
 async def soonest_due(connection: AsyncConnection) -> datetime | None:

@@ -87,6 +87,43 @@ class CaptureExceedsHold(Refusal):
         super().__init__(f"{asked} points asked, {left} left on the hold", field=("points",))
 
 
+class TransferToSelf(Refusal):
+    """A transfer needs two members."""
+
+    code = "TRANSFER_TO_SELF"
+
+    def __init__(self) -> None:
+        super().__init__("points are transferred to somebody else", field=("to",))
+
+
+class TransferNotFound(Refusal):
+    """No such transfer, or it has come to its end before."""
+
+    code = "TRANSFER_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("no such transfer is under way", field=("transfer",))
+
+
+class MemberMerged(Refusal):
+    """The member was merged into another before."""
+
+    code = "MEMBER_MERGED"
+
+    def __init__(self) -> None:
+        super().__init__("the member was merged into another before", field=("merged",))
+
+
+class AheadOfClock(Refusal):
+    """Points would arrive before they left: this process's clock is behind the other's."""
+
+    code = "AHEAD_OF_CLOCK"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the points left a moment ahead of the clock here: try again")
+
+
 class BucketFenced(Refusal):
     """A proof failed here: the bucket is read-only until a person lifts the fence."""
 

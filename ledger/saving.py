@@ -15,6 +15,7 @@ import msgspec
 
 from .binary import INFINITY, copy_of, hold_row, instant, lot_row, slice_row, wallet_row
 from .block import Block
+from .changing import save_changes
 from .folding import FOLD_FLOWS, FOLD_STOCK, KEEP_STOCK
 from .holds import Hold
 from .kernel.packing import bigint, bigints, bools, byteas, instants, integer, ints, smallint, smallints
@@ -22,6 +23,8 @@ from .kernel.wire import Flight, Statement
 from .lots import Lot
 from .store import of_members
 from .tables import blocks, holds, keys, lines, lots, operations, slices, wallets
+from .transit_saving import save_transits
+from .transits import Conclusion, Transit
 from .wallet import Wallet
 
 _ALL_FOUND: Final = "SELECT 1 / (count(*) = cardinality($1))::int FROM moved"
@@ -111,6 +114,11 @@ class Changes(msgspec.Struct):
     changed_lots: Sequence[tuple[int, Lot]]
     new_holds: Sequence[Hold]
     changed_holds: Sequence[Hold]
+    reset_lots: Sequence[tuple[int, Lot]] = ()
+    reset_holds: Sequence[Hold] = ()
+    merged: Sequence[Wallet] = ()
+    sent: Sequence[Transit] = ()
+    concluded: Sequence[Conclusion] = ()
 
 
 def write(flight: Flight, changes: Changes) -> None:
@@ -128,6 +136,8 @@ def write(flight: Flight, changes: Changes) -> None:
     _move_wallets(flight, [wallet for wallet in changes.wallets if not wallet.is_new])
     _move_lots(flight, changes.changed_lots)
     _move_holds(flight, changes.changed_holds)
+    save_changes(flight, changes.reset_lots, changes.reset_holds, changes.merged)
+    save_transits(flight, changes.sent, changes.concluded)
     _move_heads(flight, changes.blocks)
 
 

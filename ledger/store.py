@@ -57,11 +57,11 @@ WALLETS: Final = Statement(
     "wallets",
     """
     SELECT w.member, w.pending, w.available, w.held, w.clawback_due,
-           coalesce(w.next_due_at, 'infinity'), w.frozen
+           coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0)
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
     """,
-    "q q q q q q ?",
+    "q q q q q q ? q",
 )
 HOLD_MEMBERS: Final = Statement(
     "hold_members",
@@ -104,29 +104,29 @@ SLICES: Final = Statement(
     "q h q i i i q q q q q",
 )
 
-_LOT_COLUMNS: Final = """l.member, l.id, l.issuer, l.obligor, l.tariff, l.earned_at, l.expires_at,
+LOT_COLUMNS: Final = """l.member, l.id, l.issuer, l.obligor, l.tariff, l.earned_at, l.expires_at,
            l.earned, l.pending, l.available, coalesce(l.available_at, 'infinity'),
            coalesce(l.armed_at, 'infinity'), coalesce(l.parent, 0)"""
-_LOT_LAYOUT: Final = "q q i i i q q q q q q q q"
+LOT_LAYOUT: Final = "q q i i i q q q q q q q q"
 
 LOTS: Final = Statement(
     "lots",
     f"""
-    SELECT {_LOT_COLUMNS}
+    SELECT {LOT_COLUMNS}
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member AND (l.available > 0 OR l.pending > 0)
     """,  # noqa: S608 - a constant list of columns
-    _LOT_LAYOUT,
+    LOT_LAYOUT,
 )
 EMPTY_LOTS: Final = Statement(
     "empty_lots",
     f"""
-    SELECT {_LOT_COLUMNS}
+    SELECT {LOT_COLUMNS}
     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS pinned (bucket, member, id)
     JOIN lots l ON l.bucket = pinned.bucket AND l.member = pinned.member AND l.id = pinned.id
          AND l.available = 0 AND l.pending = 0
     """,  # noqa: S608
-    _LOT_LAYOUT,
+    LOT_LAYOUT,
 )
 REST_DUE: Final = Statement(
     "rest_due",
@@ -147,13 +147,13 @@ REST_DUE: Final = Statement(
 DUE_LOTS: Final = Statement(
     "due_lots",
     f"""
-    SELECT {_LOT_COLUMNS}
+    SELECT {LOT_COLUMNS}
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member
          AND (l.pending > 0 AND l.available_at <= $3
               OR l.pending = 0 AND l.available > 0 AND l.armed_at IS NOT NULL AND l.expires_at <= $3)
     """,  # noqa: S608
-    _LOT_LAYOUT,
+    LOT_LAYOUT,
 )
 MAKE_PARTITIONS: Final = Statement("make_partitions", "SELECT make_partitions($1::date)")
 

@@ -40,6 +40,7 @@ calendar = Table(
     Column("starts_at", INSTANT, nullable=False),
     Column("ends_at", INSTANT, nullable=False),
     Column("zone", Text, nullable=False),
+    Column("notice_days", Integer),
     CheckConstraint("starts_at < ends_at", name="not_empty"),
 )
 
@@ -161,9 +162,11 @@ wallets = Table(
     Column("clawback_due", BigInteger, nullable=False),
     Column("next_due_at", INSTANT),
     Column("frozen", Boolean, nullable=False, server_default=text("false")),
+    Column("merged_into", BigInteger),
     PrimaryKeyConstraint("bucket", "member"),
     CheckConstraint("pending >= 0 AND available >= 0 AND held >= 0 AND clawback_due >= 0", name="floor"),
     Index("ix_wallets_due", "next_due_at", postgresql_where=text("next_due_at IS NOT NULL")),
+    Index("ix_wallets_merged", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
 )
 
@@ -226,6 +229,28 @@ slices = Table(
     CheckConstraint("captured >= 0 AND released >= 0 AND captured + released <= points", name="within"),
     postgresql_with={"fillfactor": "85"},
 )
+
+transits = Table(
+    "transits",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("to_member", BigInteger, nullable=False),
+    Column("opened_at", INSTANT, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("refusal", Text, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("parts", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("bucket", "id"),
+    CheckConstraint("state IN ('open', 'arrived', 'returned')", name="state"),
+    Index("ix_transits_open", "id", postgresql_where=text("state = 'open'")),
+)
+"""Points on their way to another bucket, under the bucket that they left.
+
+`points` is what `in_transit` holds of them: those owed by the member count against those owed to it.
+"""
 
 FLOW_CELL: Final = (
     "bucket",

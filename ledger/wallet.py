@@ -13,6 +13,7 @@ from .journal import Journal
 from .kernel.ids import compose, sequence_of
 from .lots import Lot
 from .outcomes import Balance
+from .transits import Transit
 
 
 class Wallet(msgspec.Struct, gc=False):
@@ -21,6 +22,8 @@ class Wallet(msgspec.Struct, gc=False):
     `sums` are the signed sums of the lines applied, by account kind; a member's accounts
     are the interesting four. `lots` and `holds` may be a part of what there is: the decider was
     given what its commands need, and `rest_due_at` says when the first of the others falls due.
+    `merged_into` is the member's survivor, 0 for none. `transits` are those its commands name.
+    Where members are noticed before points expire, a release does not arm (`arms_at_release`).
     """
 
     member: int
@@ -29,8 +32,11 @@ class Wallet(msgspec.Struct, gc=False):
     rest_due_at: datetime | None = None
     is_frozen: bool = False
     is_new: bool = False
+    merged_into: int = 0
+    arms_at_release: bool = True
     lots: dict[int, Lot] = {}
     holds: dict[int, Hold] = {}
+    transits: dict[int, Transit] = {}
 
     @property
     def pending(self) -> int:
@@ -88,10 +94,10 @@ class Wallet(msgspec.Struct, gc=False):
                 lot.pending += points
             elif credit == AVAILABLE:
                 lot.available += points
-                if lot.armed_at is None:
-                    # A programme without notices arms at release.
+                if lot.armed_at is None and self.arms_at_release:
                     lot.armed_at = journal.occurred_at or lot.earned_at
         self._apply_hold(journal, operation)
+        self._apply_changes(journal)
         self.look_ahead()
 
     def _apply_hold(self, journal: Journal, operation: int) -> None:
@@ -125,6 +131,19 @@ class Wallet(msgspec.Struct, gc=False):
             hold = self.holds[journal.hold]
             hold.is_open = False
             hold.has_lapsed = journal.lapses
+
+    def _apply_changes(self, journal: Journal) -> None:
+        for change in journal.changes:
+            lot = self.lots[change.lot]
+            lot.obligor, lot.expires_at, lot.armed_at = change.obligor, change.expires_at, change.armed_at
+            for hold in self.holds.values():
+                for part in hold.slices:
+                    if part.lot == change.lot and part.left:
+                        part.obligor, part.expires_at = change.obligor, change.expires_at
+        if journal.merges_into:
+            self.merged_into = journal.merges_into
+        if journal.concludes is not None:
+            del self.transits[journal.concludes.transfer]
 
     def look_ahead(self) -> bool:
         """Find when something is due next; True if that is news."""

@@ -6,6 +6,7 @@ from .finding import Found, find, find_many
 from .handles import Handles
 from .identifiers import MemberNotFound, read_card, read_phone
 from .keys import MasterKeys
+from .merging import Merged, SamePerson, merge_members
 from .newcomers import (
     Arrival,
     CardTaken,
@@ -32,10 +33,12 @@ __all__ = [
     "MemberForgotten",
     "MemberNotFound",
     "MemberTokenExpired",
+    "Merged",
     "Newcomer",
     "PhoneTaken",
     "Presented",
     "Profile",
+    "SamePerson",
     "StepUpRequired",
     "Tokens",
     "consents_of",
@@ -45,6 +48,7 @@ __all__ = [
     "find_many",
     "forget",
     "make_token",
+    "merge_members",
     "profile",
     "read_card",
     "read_newcomer",

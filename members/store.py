@@ -34,7 +34,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .identifiers import BlindIndex
 from .sealing import WrappedKey
-from .tables import cards, consents, former_numbers, member_numbers, members
+from .tables import cards, consents, former_numbers, member_numbers, members, merges
+
+_MERGING: Final = 0x6D657267
+"""The advisory lock of whoever merges members."""
 
 _Drawing = Select[*tuple[Any, ...]]
 
@@ -205,6 +208,25 @@ async def forget(connection: AsyncConnection, member: int, *, at: datetime) -> b
         .add_cte(closed.cte("closed"), unsealed.cte("unsealed"))
     )
     return (await connection.execute(statement)).rowcount == 1
+
+
+async def wait_for_merges(connection: AsyncConnection) -> None:
+    """Let merges go one after another, each seeing what the last one did."""
+    await connection.execute(select(func.pg_advisory_xact_lock(_MERGING)))
+
+
+async def is_member(connection: AsyncConnection, member: int) -> bool:
+    """Whether there is such a member who was not forgotten."""
+    where = (members.c.id == member) & members.c.forgotten_at.is_(None)
+    return await connection.scalar(select(members.c.id).where(where)) is not None
+
+
+async def add_merge(
+    connection: AsyncConnection, *, merged: int, survivor: int, reason: str, at: datetime, by: str
+) -> None:
+    """Note who was merged into whom, by whom and why."""
+    row = {"merged": merged, "survivor": survivor, "reason": reason, "merged_at": at, "merged_by": by}
+    await connection.execute(insert(merges).values(row))
 
 
 async def members_wrapped_before(

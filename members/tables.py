@@ -71,6 +71,17 @@ former_numbers: Final = Table(
 )
 """Who came along from another programme, by the number they had there. The digest outlives the member's
 key, so that someone who was erased does not come back by the same file."""
+merges: Final = Table(
+    "merges",
+    metadata,
+    Column("merged", BigInteger, ForeignKey("members.id"), primary_key=True, autoincrement=False),
+    Column("survivor", BigInteger, ForeignKey("members.id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("merged_at", DateTime(timezone=True), nullable=False),
+    Column("merged_by", Text, nullable=False),
+    CheckConstraint("merged <> survivor", name="two_members"),
+    Index("ix_merges_survivor", "survivor"),
+)
 
 consents: Final = Table(
     "consents",

@@ -2,9 +2,11 @@
 
 from .agreements import make_agreement
 from .answer import Answer, answer_of
+from .arming import Armed, ArmRequest, NoNotices, arm_expiry
 from .batch import MAX_ITEMS, Request, post_batch
 from .burn import AuthorizeRequest, BurnRequest, authorize_burn, burn
 from .burn_caps import Cap, CapName
+from .days import start_of_day
 from .detail import Detail, LineShare, decode_detail
 from .directories import Directories, shown_directory
 from .directory import (
@@ -22,6 +24,16 @@ from .earn import EarnRequest, earn
 from .events import Event, read_events, record
 from .given import LineGiven, MoneyGiven, ReceiptGiven, TenderGiven, TenderKind
 from .holds import CaptureRequest, VoidRequest, capture_burn, void_burn
+from .novation import (
+    Novation,
+    NovationUnderWay,
+    PartnerStillTrading,
+    begin_novation,
+    drive_novation,
+    drive_novations,
+    novations_of,
+    points_left,
+)
 from .outlets import OutletExists, open_outlet, reinstate_outlet, suspend_outlet
 from .partner import create_partner, reinstate_partner, suspend_partner
 from .position import Position, position
@@ -42,6 +54,7 @@ from .requests import Answered, is_answered, once
 from .rules import Ruling
 from .terms import Funding, RefundOrder, Terms
 from .till import Till
+from .transfers import Sent, TransferRequest, transfer_points
 
 __all__ = [
     "DELIVERY",
@@ -51,6 +64,8 @@ __all__ = [
     "Agreement",
     "Answer",
     "Answered",
+    "ArmRequest",
+    "Armed",
     "AuthorizeRequest",
     "BurnRequest",
     "Cap",
@@ -66,11 +81,15 @@ __all__ = [
     "LineGiven",
     "LineShare",
     "MoneyGiven",
+    "NoNotices",
+    "Novation",
+    "NovationUnderWay",
     "OccurredAtOutOfRange",
     "Outlet",
     "OutletExists",
     "OutletUnknown",
     "Partner",
+    "PartnerStillTrading",
     "PartnerUnknown",
     "Position",
     "Programme",
@@ -85,26 +104,34 @@ __all__ = [
     "RefundOrder",
     "Request",
     "Ruling",
+    "Sent",
     "Tariff",
     "Tender",
     "TenderGiven",
     "TenderKind",
     "Terms",
     "Till",
+    "TransferRequest",
     "VoidRequest",
     "answer_of",
+    "arm_expiry",
     "authorize_burn",
+    "begin_novation",
     "burn",
     "capture_burn",
     "create_partner",
     "create_programme",
     "decode_detail",
+    "drive_novation",
+    "drive_novations",
     "earn",
     "ensure_calendar",
     "is_answered",
     "make_agreement",
+    "novations_of",
     "once",
     "open_outlet",
+    "points_left",
     "position",
     "post_batch",
     "quote",
@@ -114,7 +141,9 @@ __all__ = [
     "reinstate_outlet",
     "reinstate_partner",
     "shown_directory",
+    "start_of_day",
     "suspend_outlet",
     "suspend_partner",
+    "transfer_points",
     "void_burn",
 ]

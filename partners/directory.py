@@ -43,7 +43,10 @@ class OutletUnknown(Refusal):
 
 
 class Programme(msgspec.Struct, frozen=True, kw_only=True):
-    """What all partners share. A point takes `point_value_micro` off the price it pays for."""
+    """What all partners share. A point takes `point_value_micro` off the price it pays for.
+
+    `notice_days` before points expire their member is told; None where nobody is.
+    """
 
     name: str
     currency: str
@@ -52,6 +55,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True):
     point_value_micro: int
     defaults: Terms
     opened_at: datetime
+    notice_days: int | None = None
 
     @property
     def time_zone(self) -> str:

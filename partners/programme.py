@@ -23,6 +23,8 @@ MONTHLY: Final = "monthly"
 
 MONTHS_AHEAD: Final = 24
 
+MOST_NOTICE_DAYS: Final = 366
+
 
 class ProgrammeExists(Refusal):
     """An installation carries one programme."""
@@ -44,10 +46,12 @@ async def create_programme(
     defaults: Terms | None = None,
     point_value_micro: int = WHOLE,
     opens_on: date | None = None,
+    notice_days: int | None = None,
 ) -> Programme:
     """Create the installation's programme and its calendar, 24 months ahead.
 
-    Period 1 is the local month of `opens_on`, or of `at` when that is None. Raises
+    Period 1 is the local month of `opens_on`, or of `at` when that is None. With `notice_days`
+    points expire only once their member was told, and not sooner than that many days after. Raises
     `ProgrammeExists`, and `InvalidInput` naming the term.
     """
     await store.lock_programme(connection)
@@ -56,6 +60,8 @@ async def create_programme(
     zone = zone_of(time_zone)
     if not 0 < point_value_micro <= 10**12:
         raise InvalidInput("a point must be worth something", field=("point_value_micro",))
+    if notice_days is not None and not 1 <= notice_days <= MOST_NOTICE_DAYS:
+        raise InvalidInput(f"notice is 1 to {MOST_NOTICE_DAYS} days", field=("notice_days",))
     currency = check_currency(currency, field="currency")
     programme = Programme(
         name=checked_name(name, field="name"),
@@ -65,6 +71,7 @@ async def create_programme(
         point_value_micro=point_value_micro,
         defaults=check(defaults or Terms(settlement_currency=currency)),
         opened_at=datetime.combine(opens_on, time.min, tzinfo=zone).astimezone(UTC) if opens_on else at,
+        notice_days=notice_days,
     )
     await store.add_programme(connection, programme)
     await ensure_calendar(connection, programme, upto=max(at, programme.opened_at))
@@ -75,7 +82,7 @@ async def create_programme(
 async def ensure_calendar(connection: AsyncConnection, programme: Programme, upto: datetime) -> None:
     """Extend the ledger's calendar to 24 months beyond `upto`; periods already there stay."""
     spans = months(programme, upto=upto, ahead=MONTHS_AHEAD)
-    await fence.extend(connection, spans, programme.time_zone)
+    await fence.extend(connection, spans, programme.time_zone, programme.notice_days)
 
 
 def months(programme: Programme, *, upto: datetime, ahead: int) -> list[tuple[int, datetime, datetime]]:

@@ -63,6 +63,7 @@ async def find_programme(connection: AsyncConnection) -> Programme | None:
         point_value_micro=row.point_value_micro,
         defaults=msgspec.convert(row.defaults, Terms),
         opened_at=row.opened_at,
+        notice_days=row.notice_days,
     )
 
 
@@ -78,6 +79,7 @@ async def add_programme(connection: AsyncConnection, made: Programme) -> None:
             point_value_micro=made.point_value_micro,
             defaults=msgspec.to_builtins(made.defaults),
             opened_at=made.opened_at,
+            notice_days=made.notice_days,
         )
     )
 

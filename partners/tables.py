@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -34,6 +35,7 @@ programme: Final = Table(
     Column("time_zone", Text, nullable=False),
     Column("cut_off", Text, nullable=False),
     Column("point_value_micro", BigInteger, nullable=False),
+    Column("notice_days", Integer),
     Column("defaults", JSONB, nullable=False),
     Column("opened_at", DateTime(timezone=True), nullable=False),
     CheckConstraint("id = 1", name="only_one"),
@@ -103,6 +105,21 @@ agreements: Final = Table(
     Column("late_window_days", Integer, nullable=False),
     Column("settlement_currency", Text, nullable=False),
     Index("ix_agreements_partner_starts_at", "partner", "starts_at"),
+)
+
+novations: Final = Table(
+    "novations",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("leaver", Integer, ForeignKey("partners.id"), nullable=False),
+    # No foreign key: the operator takes over most often and is no row of `partners`.
+    Column("successor", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("begun_at", DateTime(timezone=True), nullable=False),
+    Column("begun_by", Text, nullable=False),
+    Column("rounds", Integer, nullable=False),
+    Column("done_at", DateTime(timezone=True)),
+    Index("uq_novations_leaver", "leaver", unique=True, postgresql_where=text("done_at IS NULL")),
 )
 
 outlets: Final = Table(

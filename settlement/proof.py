@@ -141,6 +141,11 @@ INVARIANTS: Final = (
               UNION ALL SELECT s.obligor, s.tariff, -s.points * t.redemption_value_micro
               FROM frozen_stock s JOIN tariffs t ON t.id = s.tariff
               WHERE s.period = {_POSTED} AND (t.funding = '{Funding.AT_ISSUE}' OR s.obligor = {OPERATOR})
+              UNION ALL SELECT c.obligor, c.tariff, c.points * t.redemption_value_micro
+                                                    * CASE operation WHEN 'transfer_in' THEN 1 ELSE -1 END
+              FROM cells c JOIN tariffs t ON t.id = c.tariff
+              WHERE c.period <= {_POSTED} AND c.operation IN ('transfer_in', 'transfer_out')
+                AND (t.funding = '{Funding.AT_ISSUE}' OR c.obligor = {OPERATOR})
              ) AS both_ways
         WHERE {_NONE_IS_BEING_POSTED}
         GROUP BY obligor, tariff HAVING sum(micro) <> 0

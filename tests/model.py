@@ -6,7 +6,7 @@ rows or hashes. Time is a number of hours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 GRACE_HOURS = 14 * 24
 
@@ -18,6 +18,8 @@ class ModelLot:
     available_at: int
     expires_at: int
     is_pending: bool
+    obligor: int = 0
+    is_armed: bool = True
 
 
 @dataclass
@@ -35,33 +37,47 @@ class ModelWallet:
 
 
 class ModelLedger:
-    """Members' wallets, and flows as sums of points by (operation, issuer, redeemer)."""
+    """Members' wallets, and flows as sums of points by (operation, issuer, obligor, redeemer).
 
-    def __init__(self) -> None:
+    Where members are told before their points expire, a release arms no lot (`has_notices`).
+    """
+
+    def __init__(self, *, has_notices: bool = False) -> None:
         self.now = 0
+        self.has_notices = has_notices
         self.wallets: dict[int, ModelWallet] = {}
-        self.flows: dict[tuple[str, int, int], int] = {}
+        self.flows: dict[tuple[str, int, int, int], int] = {}
+        self.survivors: dict[int, int] = {}
+        self.transits: list[tuple[int, int, ModelLot]] = []
 
     def advance(self, hours: int) -> None:
         for instant in range(self.now + 1, self.now + hours + 1):
             self.now = instant
-            for wallet in self.wallets.values():
+            for member, wallet in self.wallets.items():
                 self._settle(wallet)
+                self._follow(member)
+            self.arrive()
 
     def earn(self, member: int, issuer: int, points: int, pending_hours: int, life_hours: int) -> str:
         wallet = self._wallet(member)
         if points:
             lot = ModelLot(
-                issuer, points, self.now + pending_hours, self.now + life_hours, is_pending=pending_hours > 0
+                issuer,
+                points,
+                self.now + pending_hours,
+                self.now + life_hours,
+                is_pending=pending_hours > 0,
+                obligor=issuer,
+                is_armed=not self.has_notices,
             )
             wallet.lots.append(lot)
-            self._flow("earn_pending" if lot.is_pending else "release", issuer, 0, points)
+            self._flow("earn_pending" if lot.is_pending else "release", lot, 0, points)
         return "OK"
 
     def burn(self, member: int, redeemer: int, points: int) -> str:
         taken = self._take(self._wallet(member), points)
         for lot, share in taken:
-            self._flow("burn", lot.issuer, redeemer, share)
+            self._flow("burn", lot, redeemer, share)
         return "OK" if taken else "INSUFFICIENT_POINTS"
 
     def authorize(self, member: int, partner: int, points: int, ttl_hours: int) -> str:
@@ -88,12 +104,13 @@ class ModelLedger:
             part = min(share, wanted)
             wanted -= part
             if part:
-                self._flow("burn", lot.issuer, partner, part)
+                self._flow("burn", lot, partner, part)
             if share > part:
                 rest.append((lot, share - part))
         hold.slices = rest
         if final or not rest:
             self._close(wallet, hold, "closed")
+            self._follow(member)
         return "OK"
 
     def void(self, member: int, number: int, partner: int) -> str:
@@ -104,29 +121,111 @@ class ModelLedger:
         if hold.state != "open":
             return "HOLD_EXPIRED" if hold.state == "lapsed" else "HOLD_CLOSED"
         self._close(wallet, hold, "closed")
+        self._follow(member)
         return "OK"
 
-    def balance(self, member: int) -> tuple[int, int, int]:
-        """Pending, available, held."""
+    def transfer(self, member: int, to_member: int, points: int) -> str:
+        """The points arrive when all that was asked together has been done: see `arrive`."""
+        if member == to_member:
+            return "TRANSFER_TO_SELF"
+        taken = self._take(self._wallet(member), points)
+        for lot, share in taken:
+            self._send(member, to_member, lot, share)
+        return "OK" if taken else "INSUFFICIENT_POINTS"
+
+    def merge(self, member: int, survivor: int) -> str:
+        if member == survivor:
+            return "INVALID_INPUT"
+        if member in self.survivors:
+            return "MEMBER_MERGED"
+        self._wallet(member)
+        self.survivors[member] = survivor
+        self._follow(member)
+        return "OK"
+
+    def arm(self, member: int, until: int, notice_hours: int) -> str:
         wallet = self._wallet(member)
+        for lot in wallet.lots:
+            if not lot.is_armed and lot.expires_at <= until and lot.points + self._held(wallet, lot):
+                lot.is_armed = True
+                lot.expires_at = max(lot.expires_at, self._end_of_day(notice_hours))
+        return "OK"
+
+    def novate(self, leaver: int, successor: int) -> None:
+        for wallet in self.wallets.values():
+            for lot in wallet.lots:
+                if lot.obligor == leaver:
+                    owed = self._held(wallet, lot) + (0 if lot.is_pending else lot.points)
+                    self._flow("novate_out", lot, 0, owed)
+                    lot.obligor = successor
+                    self._flow("novate_in", lot, 0, owed)
+
+    def arrive(self) -> None:
+        """What was sent comes in, sender by sender; what was sent to a merged member comes last."""
+        waiting, self.transits = sorted(self.transits, key=lambda each: each[0]), []
+        while waiting:
+            moved = []
+            for sender, to_member, lot in waiting:
+                if to_member in self.survivors:
+                    moved.append((sender, self.survivors[to_member], lot))
+                    continue
+                self._wallet(to_member).lots.append(lot)
+                if not lot.is_pending:
+                    self._flow("transfer_in", lot, 0, lot.points)
+            waiting = moved
+
+    def person(self, member: int) -> set[int]:
+        """All the members that this one is, or was merged with."""
+        while member in self.survivors:
+            member = self.survivors[member]
+        people = {member}
+        while more := {each for each, into in self.survivors.items() if into in people} - people:
+            people |= more
+        return people
+
+    def balance(self, member: int) -> tuple[int, int, int]:
+        """Pending, available, held, of everybody that the member is."""
+        wallets = [self._wallet(each) for each in self.person(member)]
         return (
-            sum(lot.points for lot in wallet.lots if lot.is_pending),
-            sum(lot.points for lot in wallet.lots if not lot.is_pending),
-            sum(share for hold in wallet.holds for _, share in hold.slices),
+            sum(lot.points for wallet in wallets for lot in wallet.lots if lot.is_pending),
+            sum(lot.points for wallet in wallets for lot in wallet.lots if not lot.is_pending),
+            sum(share for wallet in wallets for hold in wallet.holds for _, share in hold.slices),
         )
 
-    def lots(self, member: int) -> list[tuple[int, int, int]]:
-        """(issuer, expiry, points) of what is left, pending or available, sorted."""
+    def lots(self, member: int) -> list[tuple[int, int, int, int, bool]]:
+        """(issuer, obligor, expiry, points, armed) of what is left, pending or available, sorted."""
         return sorted(
-            (lot.issuer, lot.expires_at, lot.points) for lot in self._wallet(member).lots if lot.points
+            (lot.issuer, lot.obligor, lot.expires_at, lot.points, lot.is_armed)
+            for lot in self._wallet(member).lots
+            if lot.points
         )
 
     def _wallet(self, member: int) -> ModelWallet:
         return self.wallets.setdefault(member, ModelWallet())
 
-    def _flow(self, operation: str, issuer: int, redeemer: int, points: int) -> None:
-        key = (operation, issuer, redeemer)
-        self.flows[key] = self.flows.get(key, 0) + points
+    def _flow(self, operation: str, lot: ModelLot, redeemer: int, points: int) -> None:
+        key = (operation, lot.issuer, lot.obligor, redeemer)
+        if points:
+            self.flows[key] = self.flows.get(key, 0) + points
+
+    def _held(self, wallet: ModelWallet, lot: ModelLot) -> int:
+        return sum(share for hold in wallet.holds for each, share in hold.slices if each is lot)
+
+    def _end_of_day(self, hours: int) -> int:
+        return (self.now + hours) // 24 * 24 + 24
+
+    def _send(self, member: int, to_member: int, lot: ModelLot, share: int) -> None:
+        if not lot.is_pending:
+            self._flow("transfer_out", lot, 0, share)
+        self.transits.append((member, to_member, replace(lot, points=share)))
+
+    def _follow(self, member: int) -> None:
+        """A merged member's points set off to the survivor, whenever there are any."""
+        if member in self.survivors:
+            for lot in self._wallet(member).lots:
+                if lot.points:
+                    self._send(member, self.survivors[member], lot, lot.points)
+                    lot.points = 0
 
     def _take(self, wallet: ModelWallet, points: int) -> list[tuple[ModelLot, int]]:
         spendable = [lot for lot in wallet.lots if not lot.is_pending and lot.points]
@@ -143,11 +242,11 @@ class ModelLedger:
 
     def _close(self, wallet: ModelWallet, hold: ModelHold, state: str) -> None:
         for lot, share in hold.slices:
-            if lot.expires_at > self.now:
+            if lot.expires_at > self.now or not lot.is_armed:
                 lot.points += share
             else:
-                end_of_day = (self.now + GRACE_HOURS) // 24 * 24 + 24
-                wallet.lots.append(ModelLot(lot.issuer, share, self.now, end_of_day, is_pending=False))
+                expires_at = self._end_of_day(GRACE_HOURS)
+                wallet.lots.append(replace(lot, points=share, expires_at=expires_at, is_pending=False))
         hold.slices = []
         hold.state = state
 
@@ -156,11 +255,11 @@ class ModelLedger:
         for lot in wallet.lots:
             if lot.is_pending and lot.available_at <= self.now:
                 lot.is_pending = False
-                self._flow("release", lot.issuer, 0, lot.points)
+                self._flow("release", lot, 0, lot.points)
         for hold in wallet.holds:
             if hold.state == "open" and hold.expires_at <= self.now:
                 self._close(wallet, hold, "lapsed")
         for lot in wallet.lots:
-            if not lot.is_pending and lot.points and lot.expires_at <= self.now:
-                self._flow("expire", lot.issuer, 0, lot.points)
+            if not lot.is_pending and lot.points and lot.is_armed and lot.expires_at <= self.now:
+                self._flow("expire", lot, 0, lot.points)
                 lot.points = 0

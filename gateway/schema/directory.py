@@ -226,6 +226,9 @@ class Programme:
     time_zone: str = strawberry.field(description="The IANA zone in which days and months are counted.")
     point_value: Money = strawberry.field(description="What a point takes off a price.")
     opened_at: DateTime = strawberry.field(description="When its first period begins.")
+    notice_days: int | None = strawberry.field(
+        description="How many days before points expire members are told; null where nobody is."
+    )
     defaults: Terms = strawberry.field(description="The terms that agreements start from.")
 
 
@@ -290,6 +293,7 @@ def programme_of(known: KnownProgramme) -> Programme:
         time_zone=known.time_zone,
         point_value=money_of(known.point_value_micro, known.currency),
         opened_at=known.opened_at,
+        notice_days=known.notice_days,
         defaults=terms_of(known.defaults, known.currency),
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.context import Context, Info
 from ledger.kernel.refusals import InvalidInput
+from ledger.records import survivor
 from members import Enrolled, MemberNotFound, enrol, find, profile
 from partners import once
 
@@ -178,8 +179,10 @@ class MemberMutation:
             if by_identifier:
                 with below("member"):
                     member = await find(connection, services.keys, phone=given.phone, card=given.card)
+            # Whoever was merged into another is greeted as that one; a miss asks as much as a hit.
+            member = await survivor(connection, member or _NOBODY)
             known = await profile(connection, services.keys, member)
-        balance = await services.ledger.balance(member or _NOBODY)  # a miss asks as much as a hit
+        balance = await services.ledger.balance(member)
         if known is None:
             raise MemberNotFound(field=("member",))
         if by_identifier:

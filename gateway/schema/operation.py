@@ -32,6 +32,10 @@ class OperationKind(Enum):
     OPENING = strawberry.enum_value(
         "OPENING", description="A balance was brought along from another programme."
     )
+    TRANSFER = strawberry.enum_value("TRANSFER", description="Points were sent to another member.")
+    MERGE = strawberry.enum_value("MERGE", description="A member was merged into another.")
+    NOVATE = strawberry.enum_value("NOVATE", description="Another obligor answers for the points now.")
+    ARM_EXPIRY = strawberry.enum_value("ARM_EXPIRY", description="The member was told, so points may expire.")
     OTHER = strawberry.enum_value("OTHER", description="A kind that this version does not name.")
 
 
@@ -43,6 +47,7 @@ class OperationState(Enum):
     AVAILABLE = strawberry.enum_value("AVAILABLE", description="The member may spend them.")
     HELD = strawberry.enum_value("HELD", description="They wait for a capture or a void.")
     REDEEMED = strawberry.enum_value("REDEEMED", description="They paid for something.")
+    SENT = strawberry.enum_value("SENT", description="They set off to another member.")
     GIVEN_BACK = strawberry.enum_value("GIVEN_BACK", description="They are the member's again.")
     REFUSED = strawberry.enum_value("REFUSED", description="Nothing moved; `refusal` says why.")
 
@@ -221,6 +226,10 @@ _KINDS = {
     "void": OperationKind.VOID_BURN,
     "burn": OperationKind.BURN,
     "opening": OperationKind.OPENING,
+    "transfer": OperationKind.TRANSFER,
+    "merge": OperationKind.MERGE,
+    "novate": OperationKind.NOVATE,
+    "arm_expiry": OperationKind.ARM_EXPIRY,
 }
 _STATES = {
     "authorize": OperationState.HELD,
@@ -228,4 +237,10 @@ _STATES = {
     "void": OperationState.GIVEN_BACK,
     "burn": OperationState.REDEEMED,
     "opening": OperationState.AVAILABLE,
+    "transfer": OperationState.SENT,
+    "transfer_back": OperationState.GIVEN_BACK,
+    "transfer_in": OperationState.AVAILABLE,
+    "merge": OperationState.AVAILABLE,
+    "novate": OperationState.AVAILABLE,
+    "arm_expiry": OperationState.AVAILABLE,
 }

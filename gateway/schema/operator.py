@@ -81,6 +81,10 @@ class CreateProgrammeInput:
     opens_on: Date | None = strawberry.field(
         default=strawberry.UNSET, description="A day of the first period; today, if left out."
     )
+    notice_days: int | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="How many days before points expire members are told; nobody is, if left out.",
+    )
     defaults: TermsInput | None = strawberry.field(
         default=strawberry.UNSET, description="The terms that agreements start from."
     )
@@ -282,10 +286,20 @@ class OperatorMutation:
                     defaults=defaults,
                     point_value_micro=value_micro,
                     opens_on=input.opens_on,
+                    notice_days=input.notice_days,
                 )
             return True
 
-        asked = (input.name, input.currency, input.time_zone, value_micro, input.opens_on, defaults)
+        asked: tuple[object, ...] = (
+            input.name,
+            input.currency,
+            input.time_zone,
+            value_micro,
+            input.opens_on,
+            defaults,
+        )
+        if input.notice_days is not None:
+            asked = (*asked, input.notice_days)  # a request without it keeps the digest it had
         answered = await Write(context, "createProgramme", input.idempotency_key, asked).do(act, bool)
         await context.services.ledger.reload_calendar()
         programme = programme_of(context.directory.programme)

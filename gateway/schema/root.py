@@ -18,6 +18,7 @@ from .finance import READ as READ_SETTLEMENT
 from .finance import FinanceMutation, FinanceQuery, Period, period_for
 from .imports import ImportMutation, ImportQuery
 from .member import MemberMutation
+from .moving import MovingMutation, MovingQuery
 from .node import Id, Node, read_id
 from .operation import Operation
 from .operator import OperatorMutation, OperatorQuery
@@ -28,7 +29,7 @@ _READ_ANYTHING = tuple(dict.fromkeys((*OWN_OPERATIONS, READ, MANAGE, READ_SETTLE
 
 
 @strawberry.type(description="What can be asked.")
-class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery, ImportQuery):
+class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery, ImportQuery, MovingQuery):
     """Every question."""
 
     @query(
@@ -57,6 +58,7 @@ class Mutation(
     ClientMutation,
     FinanceMutation,
     ImportMutation,
+    MovingMutation,
 ):
     """Every deed."""
 

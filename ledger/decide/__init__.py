@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from ledger.commands import Authorize, Burn, Capture, Command, Earn, Open, PassFence, PostMoney, Settle, Void
+from ledger.commands import (
+    ArmExpiry,
+    Arrive,
+    Authorize,
+    Burn,
+    Capture,
+    Command,
+    Conclude,
+    Earn,
+    Merge,
+    Novate,
+    Open,
+    PassFence,
+    PostMoney,
+    Settle,
+    Transfer,
+    Void,
+)
 from ledger.journal import Journal
 from ledger.refusals import MemberFrozen
 from ledger.wallet import Wallet
 
-from . import burning, earning, opening
+from . import arming, burning, earning, novating, opening, travelling
 from .due import next_due
 from .situation import Situation
+from .travelling import follow
 
-__all__ = ["NEEDS_WHOLE_WALLET", "Situation", "decide", "kind_of", "next_due"]
+__all__ = ["NEEDS_WHOLE_WALLET", "Situation", "decide", "follow", "follows_survivor", "kind_of", "next_due"]
 
 _DECIDERS: Final[dict[type[Command], tuple[str, Callable[[Wallet, Any, Situation], Journal]]]] = {
     Earn: ("earn", earning.earn),
@@ -23,6 +41,12 @@ _DECIDERS: Final[dict[type[Command], tuple[str, Callable[[Wallet, Any, Situation
     Void: ("void", burning.void),
     Burn: ("burn", burning.burn),
     Open: ("opening", opening.open_balance),
+    Transfer: ("transfer", travelling.transfer),
+    Merge: ("merge", travelling.merge),
+    Arrive: ("arrive", travelling.arrive),
+    Conclude: ("conclude", travelling.conclude),
+    Novate: ("novate", novating.novate),
+    ArmExpiry: ("arm_expiry", arming.arm_expiry),
 }
 
 _KINDS: Final[dict[type[Command], str]] = {
@@ -32,8 +56,22 @@ _KINDS: Final[dict[type[Command], str]] = {
     PostMoney: "money",
 }
 
-NEEDS_WHOLE_WALLET: Final = frozenset({Authorize, Capture, Void, Burn})
+NEEDS_WHOLE_WALLET: Final = frozenset({Authorize, Capture, Void, Burn, Transfer, Merge, Novate, ArmExpiry})
 """Commands that read lots or holds; an earn gets by with the balances."""
+
+
+_FOLLOWS_SURVIVOR: Final = frozenset({Earn, Authorize, Burn, Transfer, Arrive})
+_DESPITE_FREEZE: Final = frozenset({Conclude, Novate, ArmExpiry})
+"""What no member asks for: it must not wait for a freeze to be lifted."""
+
+
+def follows_survivor(command: Command) -> bool:
+    """Whether a command that names a merged member means the survivor.
+
+    What concerns a hold, a purchase or a transit stays where that is; whatever it gives to the
+    merged member sets off to the survivor by itself.
+    """
+    return type(command) in _FOLLOWS_SURVIVOR
 
 
 def kind_of(command: Command) -> str:
@@ -46,6 +84,10 @@ def decide(wallet: Wallet, command: Command, situation: Situation) -> Journal:
 
     Raises a `Refusal` when a rule says no; then nothing happens.
     """
-    if wallet.is_frozen:
+    if wallet.is_frozen and not _is_despite_freeze(command):
         raise MemberFrozen
     return _DECIDERS[type(command)][1](wallet, command, situation)
+
+
+def _is_despite_freeze(command: Command) -> bool:
+    return type(command) in _DESPITE_FREEZE or (isinstance(command, Arrive) and command.sort == "merge")

@@ -19,7 +19,7 @@ from .situation import Situation
 
 def authorize(wallet: Wallet, command: Authorize, situation: Situation) -> Journal:
     """Set points aside: available → held, and pin which lots they came from."""
-    taken = _choose(wallet, command.points)
+    taken = choose(wallet, command.points)
     return Journal(
         kind="authorize",
         points=command.points,
@@ -39,7 +39,7 @@ def authorize(wallet: Wallet, command: Authorize, situation: Situation) -> Journ
 
 def burn(wallet: Wallet, command: Burn, _situation: Situation) -> Journal:
     """Redeem at once: available → redeemed."""
-    taken = _choose(wallet, command.points)
+    taken = choose(wallet, command.points)
     return Journal(
         kind="burn",
         points=command.points,
@@ -82,7 +82,8 @@ def void(wallet: Wallet, command: Void, situation: Situation) -> Journal:
     return Journal(kind="void", points=hold.left, lines=lines, new_lots=children, hold=hold.id, closes=True)
 
 
-def _choose(wallet: Wallet, points: int) -> list[tuple[Lot, int]]:
+def choose(wallet: Wallet, points: int) -> list[tuple[Lot, int]]:
+    """The lots that `points` are taken from, soonest to expire first: (lot, points taken from it)."""
     spendable = wallet.available - wallet.clawback_due
     if points > spendable:
         raise InsufficientPoints(available=max(spendable, 0), needed=points)

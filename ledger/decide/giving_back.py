@@ -31,7 +31,7 @@ def give_back(
     children: list[Lot] = []
     for part, points in parts:
         lot_to, expires_at, expired_at = part.lot, part.expires_at, None
-        if expires_at <= situation.at:
+        if has_lapsed(wallet.lots[part.lot], expires_at, situation.at):
             lot_to = lot_id(situation.operation, len(children))
             expired_at = part.expires_at
             expires_at = end_of_day(situation.at, situation.zone, after_days=GRACE_DAYS)
@@ -53,6 +53,11 @@ def give_back(
             )
         )
     return tuple(lines), tuple(children)
+
+
+def has_lapsed(lot: Lot, expires_at: datetime, at: datetime) -> bool:
+    """Whether points of `lot` that were to expire at `expires_at` have: an unarmed lot never does."""
+    return expires_at <= at and lot.armed_at is not None
 
 
 def end_of_day(at: datetime, zone: ZoneInfo, *, after_days: int = 0) -> datetime:

@@ -9,7 +9,7 @@ from typing import Final
 
 _ARRAY: Final = Struct(">iiiii")
 _LENGTH: Final = Struct(">i")
-_SMALLINT, _INT, _BIGINT, _INSTANT, _BYTEA, _BOOL = 21, 23, 20, 1184, 17, 16
+_SMALLINT, _INT, _BIGINT, _INSTANT, _BYTEA, _BOOL, _TEXT = 21, 23, 20, 1184, 17, 16, 25
 
 
 def smallints(values: Sequence[int]) -> bytes:
@@ -39,8 +39,12 @@ def bools(values: Sequence[bool]) -> bytes:
 
 def byteas(values: Sequence[bytes]) -> bytes:
     """A `bytea[]`."""
-    elements = [part for value in values for part in (_LENGTH.pack(len(value)), value)]
-    return b"".join([_ARRAY.pack(1, 0, _BYTEA, len(values), 1), *elements])
+    return _varying(_BYTEA, values)
+
+
+def texts(values: Sequence[str]) -> bytes:
+    """A `text[]`."""
+    return _varying(_TEXT, [value.encode() for value in values])
 
 
 def bigint(value: int) -> bytes:
@@ -56,6 +60,11 @@ def integer(value: int) -> bytes:
 def smallint(value: int) -> bytes:
     """A `smallint`."""
     return value.to_bytes(2, signed=True)
+
+
+def _varying(oid: int, values: Sequence[bytes]) -> bytes:
+    elements = [part for value in values for part in (_LENGTH.pack(len(value)), value)]
+    return b"".join([_ARRAY.pack(1, 0, oid, len(values), 1), *elements])
 
 
 def _fixed(oid: int, code: str, width: int, values: Sequence[int]) -> bytes:

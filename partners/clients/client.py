@@ -23,10 +23,18 @@ SCOPES_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "operator": frozenset(
-        {"programme:manage", "partner:read", "partner:manage", "clock", "settlement:read", "proof:read"}
+        {
+            "programme:manage",
+            "partner:read",
+            "partner:manage",
+            "members:manage",
+            "clock",
+            "settlement:read",
+            "proof:read",
+        }
     ),
     "finance": frozenset({"partner:read", "settlement:read", "settlement:close", "proof:read"}),
-    "app": frozenset({"members:resolve", "members:enrol", "members:card"}),
+    "app": frozenset({"members:resolve", "members:enrol", "members:card", "members:transfer"}),
 }
 """The most that a client of each kind may be given."""
 

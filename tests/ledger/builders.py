@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from ledger import Authorize, Burn, Capture, Earn, Void
+from ledger import ArmExpiry, Authorize, Burn, Capture, Earn, Merge, Transfer, Void
 from ledger.kernel.ids import compose
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,3 +58,18 @@ def a_capture(hold: int, points: int | None = None, *, key: str | None = None, *
 def a_void(hold: int, *, key: str | None = None, **given: Any) -> Void:
     """A void of B's hold."""
     return Void(**_common(key, {"partner": B, "member": 0, "hold": hold, **given}))
+
+
+def a_transfer(points: int = 10, *, to_member: int, key: str | None = None, **given: Any) -> Transfer:
+    """The first leg from MEMBER to another."""
+    return Transfer(**_common(key, {"partner": 0, "points": points, "to_member": to_member, **given}))
+
+
+def a_merge(survivor: int, *, key: str | None = None, **given: Any) -> Merge:
+    """MEMBER merged into another."""
+    return Merge(**_common(key, {"partner": 0, "survivor": survivor, **given}))
+
+
+def an_arming(*, until: datetime, notice_days: int, key: str | None = None, **given: Any) -> ArmExpiry:
+    """A notice given to MEMBER of everything that expires before `until`."""
+    return ArmExpiry(**_common(key, {"partner": 0, "until": until, "notice_days": notice_days, **given}))
