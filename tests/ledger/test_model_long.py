@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -13,7 +12,7 @@ from hypothesis import seed as seeded
 from tests import servers
 
 from .builders import START
-from .test_model import Step, World, moments
+from .test_model import Script, World, moments
 
 EXAMPLES = 20
 """Played on one database from one seed; the next database takes the next seed. What fails is made smaller."""
@@ -25,7 +24,8 @@ def test_the_engine_goes_on_doing_what_the_model_does(run: object, soak_seconds:
     with asyncio.Runner() as runner:
         while not played or time.monotonic() < ends_at:
             urls = runner.run(servers.fresh_database(START))
-            world = runner.run(World.open(urls))
+            # By turns in a programme that tells members before points expire, and in one that does not.
+            world = runner.run(World.open(urls, 1 if played % 2 else None))
             _play(runner, world, seed + played)
             runner.run(world.close())
             runner.run(servers.drop_database(urls))
@@ -44,7 +44,7 @@ def _play(runner: asyncio.Runner, world: World, number: int) -> None:
         print_blob=True,
     )
     @given(moments)
-    def plays(script: Sequence[tuple[Sequence[Step], int]]) -> None:
+    def plays(script: Script) -> None:
         runner.run(world.play(script))
 
     plays()
