@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 
 from gateway import oauth
 
-from . import graphql, health
-from .metrics import Observed, metrics
+from . import graphql, health, seals
+from .metrics import Observed, metrics_of
 from .services import Services
 
 _METRICS_PATH: Final = "/metrics"
@@ -23,7 +23,8 @@ def create_app(services: Services) -> ASGIApp:
         *graphql.static_files(services.settings),
         *oauth.routes(services.authorization),
         *health.routes(services.database),
-        Route(_METRICS_PATH, metrics),
+        *seals.routes(services.database),
+        Route(_METRICS_PATH, metrics_of(services.database)),
     ]
     paths = frozenset(route.path for route in routes if isinstance(route, Route))
     return Observed(graphql.InFront(services, Starlette(routes=routes)), paths | {graphql.PATH})

@@ -7,14 +7,18 @@ from typing import Final
 
 import typer
 
+from .commands.backup import backup_command, restore_command
+from .commands.bucket import bucket_app
 from .commands.demo import demo_command
 from .commands.doctor import doctor_command
 from .commands.imports import import_app
 from .commands.migrate import migrate_command
 from .commands.period import period_app
+from .commands.proof import proof_app, verify_command
 from .commands.prove import prove_command
 from .commands.replay import replay_app
 from .commands.schema import schema_command
+from .commands.seal import seal_app
 from .commands.serve import serve_command
 from .commands.settlement import settlement_app
 from .commands.up import up_command
@@ -37,8 +41,14 @@ app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("schema")(schema_command)
 app.command("prove")(prove_command)
+app.command("backup")(backup_command)
+app.command("restore")(restore_command)
+app.command("verify")(verify_command)
 
 app.add_typer(period_app, name="period")
+app.add_typer(seal_app, name="seal")
+app.add_typer(proof_app, name="proof")
+app.add_typer(bucket_app, name="bucket")
 app.add_typer(settlement_app, name="settlement")
 app.add_typer(import_app, name="import")
 app.add_typer(replay_app, name="replay")

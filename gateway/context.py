@@ -23,6 +23,9 @@ from .services import Services
 MISSES_PER_CLIENT: Final = Limits(budget=1_000, restore_per_second=1)
 """How many identifiers of nobody a client may present: a thousand at once, then one a second."""
 
+PROOFS_PER_CLIENT: Final = Limits(budget=100, restore_per_second=1)
+"""How many inclusion proofs a client may draw: a hundred at once, then one a second."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -32,7 +35,9 @@ class Context:
     meter: Meter
     services: Services
     misses: Budgets
+    proofs: Budgets
     has_looked_up: bool = False
+    has_proved: bool = False
     shown: Directory | None = None
 
     @property
@@ -89,6 +94,13 @@ class Context:
         self.has_looked_up = True
         self.misses.of(self.known_caller.client_id).take(identifiers)
 
+    def prove_one(self) -> None:
+        """Allow an inclusion proof: one in a document, and within the limit, since each reads many hashes."""
+        if self.has_proved:
+            raise Throttled("one operation is proved in a document", seconds=1)
+        self.has_proved = True
+        self.proofs.of(self.known_caller.client_id).take(1)
+
     def found(self, identifiers: int = 1) -> None:
         """Say how many of them were found, which do not count against the limit."""
         self.misses.of(self.known_caller.client_id).give_back(identifiers)
@@ -103,7 +115,14 @@ class ContextMaker:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._misses = Budgets(MISSES_PER_CLIENT)
+        self._proofs = Budgets(PROOFS_PER_CLIENT)
 
     def __call__(self, caller: Caller | None, meter: Meter) -> Context:
         """The context of one request."""
-        return Context(caller=caller, meter=meter, services=self._services, misses=self._misses)
+        return Context(
+            caller=caller,
+            meter=meter,
+            services=self._services,
+            misses=self._misses,
+            proofs=self._proofs,
+        )

@@ -33,13 +33,17 @@ _CONTEXT: Final = "services"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A named task: run when asked, and at `seconds` of every minute or once at `minute` past the hour."""
+    """A named task: run when asked, and by itself at `seconds` of every minute, or once at `minute` past.
+
+    `minute` is one or several minutes of every hour, of one `hour` of the day (UTC) if that is given.
+    """
 
     name: str
     task: Task
     timeout_seconds: int = TIMEOUT_SECONDS
     seconds: frozenset[int] = frozenset()
-    minute: int | None = None
+    minute: int | frozenset[int] | None = None
+    hour: int | None = None
 
 
 class Jobs:
@@ -98,7 +102,8 @@ def _cron(job: Job) -> Any:
         _runner(job),
         name=f"cron:{job.name}",
         second=seconds,
-        minute=job.minute,
+        hour=job.hour,
+        minute=set(job.minute) if isinstance(job.minute, frozenset) else job.minute,
         timeout=job.timeout_seconds,
         unique=True,
     )

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ledger.findings import alarms
+from ledger.kernel.database import Database
 
 from .logging import request_id
 
@@ -21,6 +27,9 @@ seconds: Final = Histogram(
     ["path"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+findings: Final = Gauge("kopilka_findings_open", "Findings of proofs that nobody has lifted yet.")
+buckets_fenced: Final = Gauge("kopilka_buckets_fenced", "Buckets that are read-only.")
 
 _HEADER: Final = b"x-request-id"
 _ACCEPTABLE: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
@@ -60,9 +69,19 @@ class Observed:
             seconds.labels(path).observe(time.perf_counter() - started)
 
 
-async def metrics(_request: Request) -> Response:
-    """`/metrics` in Prometheus' text format."""
-    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+def metrics_of(database: Database) -> Callable[[Request], Awaitable[Response]]:
+    """`/metrics` in Prometheus' text format; what the database raises alarm about is asked each time."""
+
+    async def metrics(_request: Request) -> Response:
+        # Without PostgreSQL the last figures stand: that it is away is seen elsewhere.
+        with suppress(SQLAlchemyError, OSError):
+            async with database.writer.connect() as connection:
+                opened, fenced = await alarms(connection)
+            findings.set(opened)
+            buckets_fenced.set(fenced)
+        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return metrics
 
 
 def _id_of(scope: Scope) -> bytes:

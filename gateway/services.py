@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from gateway.oauth import Addresses, AuthorizationServer, KeyRing, KeySealer, Upkeep, Verifier
 from ledger import Ledger
+from ledger.evidence import seal_keys
+from ledger.evidence.seal_keys import SealKeys
 from ledger.kernel.clock import Clock
 from ledger.kernel.database import Database
 from members import Handles, MasterKeys, Tokens
@@ -32,6 +34,7 @@ class Services:
     handles: Handles
     tokens: Tokens
     quotes: QuoteTokens
+    seal_keys: SealKeys
     directories: Directories
     authorization: AuthorizationServer
     verifier: Verifier
@@ -67,6 +70,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             handles=Handles(keys),
             tokens=Tokens(database, keys),
             quotes=QuoteTokens(keys),
+            seal_keys=seal_keys_of(keys),
             directories=directories,
             authorization=AuthorizationServer(database, key_ring, addresses),
             verifier=verifier,
@@ -93,6 +97,12 @@ def master_keys(settings: Settings) -> MasterKeys:
         return MasterKeys.from_text(settings.require("master_key"))
     except ValueError as error:
         raise Unable(f"KOPILKA_MASTER_KEY is wrong: {error}.") from None
+
+
+def seal_keys_of(keys: MasterKeys) -> SealKeys:
+    """What opens and makes the keys that sign seals."""
+    newest_first = (keys.current, *keys.versions)
+    return SealKeys([keys.derive(seal_keys.PURPOSE, version) for version in newest_first])
 
 
 def _addresses(settings: Settings) -> Addresses:

@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(default=16_384, ge=1)
     drain_seconds: int = Field(default=20, ge=1)
 
+    prove_every_minutes: int = Field(default=10, ge=1, le=60)
+    """How often the worker runs the invariants that read no history."""
+    prove_at_hour: int = Field(default=2, ge=0, le=23)
+    """When it runs all of them, once a day; in UTC."""
+
     body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """The largest body of a GraphQL request; 500 receipts of a dozen lines are about 1 MiB."""
     cost_budget: int = Field(default=1_000_000, ge=1)

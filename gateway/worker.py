@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
-from ledger import proof as points
+from ledger.evidence import sealing
+from ledger.proof import Invariant
 from partners import drive_novations as novate
 from partners import ensure_calendar
-from settlement import proof as money
+from settlement import audits
 
 from .jobs import Job, work
 from .services import Services, open_services
@@ -18,12 +20,13 @@ from .settings import Settings
 _log = structlog.get_logger(__name__)
 
 _EVERY_TEN_SECONDS: Final = frozenset(range(0, 60, 10))
+_WHOLE_NIGHT: Final = 6 * 3_600
 
 
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what is under way."""
     async with open_services(settings) as services:
-        await work(settings.require("redis_url"), JOBS, services)
+        await work(settings.require("redis_url"), jobs(settings), services)
 
 
 async def sweep(services: Services) -> None:
@@ -54,18 +57,46 @@ async def extend_calendar(services: Services) -> None:
             await ensure_calendar(connection, programme, services.clock.now())
 
 
+async def seal(services: Services) -> None:
+    """Seal every period that all buckets have left, in order."""
+    async with services.database.writer.connect() as connection:
+        due = await sealing.due(connection)
+    for span in due:
+        async with services.database.writer.begin() as connection:
+            sealed = await sealing.seal_period(connection, span, services.seal_keys, at=services.clock.now())
+        _log.info("sealed", period=span.period, root=sealed.root.hex(), blocks=sealed.blocks)
+
+
 async def prove(services: Services) -> None:
-    """Run every invariant; what breaks one is an error in the log, row by row."""
-    proof = await points.prove(services.database.writer, (*points.INVARIANTS, *money.INVARIANTS))
-    for finding in proof.findings:
-        _log.error("invariant_broken", invariant=finding.invariant, bucket=finding.bucket, row=finding.row)
-    _log.info("proved", ok=proof.is_ok, operations=proof.operations, lines=proof.lines)
+    """Run every invariant; what breaks one fences its bucket off and is an error in the log, once."""
+    await _prove(services, audits.INVARIANTS)
 
 
-JOBS: Final = (
-    Job(name="sweep", task=sweep, seconds=_EVERY_TEN_SECONDS),
-    Job(name="drive_transits", task=drive_transits, seconds=frozenset(range(5, 60, 10))),
-    Job(name="drive_novations", task=drive_novations, seconds=frozenset({20, 50})),
-    Job(name="extend_calendar", task=extend_calendar, minute=3),
-    Job(name="prove", task=prove, minute=17, timeout_seconds=1800),
-)
+async def prove_state(services: Services) -> None:
+    """Run the invariants that read no history."""
+    await _prove(services, audits.CHEAP)
+
+
+async def _prove(services: Services, invariants: Sequence[Invariant]) -> None:
+    audit = await audits.audit(services.database, at=services.clock.now(), invariants=invariants)
+    _log.info(
+        "proved",
+        ok=audit.proof.is_ok,
+        invariants=len(invariants),
+        operations=audit.proof.operations,
+        lines=audit.proof.lines,
+    )
+
+
+def jobs(settings: Settings) -> tuple[Job, ...]:
+    """Everything that runs by itself."""
+    often = frozenset(range(0, 60, settings.prove_every_minutes))
+    return (
+        Job(name="sweep", task=sweep, seconds=_EVERY_TEN_SECONDS),
+        Job(name="drive_transits", task=drive_transits, seconds=frozenset(range(5, 60, 10))),
+        Job(name="drive_novations", task=drive_novations, seconds=frozenset({20, 50})),
+        Job(name="extend_calendar", task=extend_calendar, minute=3),
+        Job(name="seal", task=seal, minute=frozenset({5, 20, 35, 50}), timeout_seconds=3_600),
+        Job(name="prove_state", task=prove_state, minute=often, timeout_seconds=1_800),
+        Job(name="prove", task=prove, hour=settings.prove_at_hour, minute=17, timeout_seconds=_WHOLE_NIGHT),
+    )

@@ -62,10 +62,34 @@ def block_hash(
     `moved` is what the block says it moved: its packed flows and stock. None for blocks of
     version 1, which said nothing of it.
     """
+    return header_hash(
+        bucket=bucket,
+        height=height,
+        period=period,
+        recorded_at=recorded_at,
+        count=count,
+        previous=previous,
+        root=root,
+        moved_digest=None if moved is None else sha256(moved).digest(),
+    )
+
+
+def header_hash(
+    *,
+    bucket: int,
+    height: int,
+    period: int,
+    recorded_at: datetime,
+    count: int,
+    previous: bytes,
+    root: bytes,
+    moved_digest: bytes | None,
+) -> bytes:
+    """A block's hash from its header alone, which can be shown without what others moved in it."""
     head = _HEAD.pack(bucket, height, period, instant(recorded_at), count)
-    if moved is None:
+    if moved_digest is None:
         return sha256(_FIRST_TAG + head + previous + root).digest()
-    return sha256(_TAG + head + previous + root + moved).digest()
+    return sha256(_TAG + head + previous + root + moved_digest).digest()
 
 
 def flow_term(operation: int, ordinal: int, points: int) -> int:

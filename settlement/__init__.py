@@ -1,6 +1,6 @@
 """Settlement: what each partner pays or receives for a period, and how anyone may check it."""
 
-from . import issued, periods, proof
+from . import audits, issued, periods, proof
 from .close import BucketsBehind, EarlierPeriodOpen, PeriodNotEnded, advance
 from .netting import Mode
 from .periods import Period, PeriodUnknown, Reached, Stage
@@ -25,6 +25,7 @@ __all__ = [
     "Statement",
     "StatementUnknown",
     "advance",
+    "audits",
     "issued",
     "periods",
     "proof",

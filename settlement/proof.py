@@ -55,6 +55,7 @@ INVARIANTS: Final = (
         FROM sheet_lines GROUP BY period
         HAVING sum(charge_micro) <> 0 OR sum(opening_micro) <> 0 OR sum(payable_micro) <> 0
         """,
+        is_cheap=True,
     ),
     by_query(
         "obligations",
@@ -67,6 +68,7 @@ INVARIANTS: Final = (
               UNION ALL SELECT period, creditor, micro FROM obligations) AS both_ways
         GROUP BY period, partner HAVING sum(micro) <> 0
         """,
+        is_cheap=True,
     ),
     by_query(
         "statements",
@@ -78,6 +80,7 @@ INVARIANTS: Final = (
         FULL JOIN (SELECT * FROM sheet_lines WHERE partner <> {OPERATOR}) l USING (period, partner)
         WHERE s.charge_micro IS DISTINCT FROM l.charge_micro
         """,  # noqa: S608 - constants, here and below
+        is_cheap=True,
     ),
     by_query(
         "cells",
@@ -88,6 +91,7 @@ INVARIANTS: Final = (
               UNION ALL SELECT {_CELL}, -points, -count FROM flows WHERE period IN {_FROZEN}) AS both_ways
         GROUP BY {_CELL} HAVING sum(points) <> 0 OR sum(count) <> 0
         """,  # noqa: S608
+        is_cheap=True,
     ),
     by_query(
         "cells_lines",
@@ -104,7 +108,9 @@ INVARIANTS: Final = (
         GROUP BY {_CELL} HAVING sum(points) <> 0
         """,  # noqa: S608
     ),
-    Invariant("cells_hash", "frozen cells have the hash they were frozen under", _find_changed_cells),
+    Invariant(
+        "cells_hash", "frozen cells have the hash they were frozen under", _find_changed_cells, is_cheap=True
+    ),
     by_query(
         "frozen_stock",
         "frozen stock equals the sum of the buckets at their fences",
@@ -115,6 +121,7 @@ INVARIANTS: Final = (
               UNION ALL SELECT {_STOCK}, -points FROM stock_at_fence WHERE period IN {_FROZEN}) AS both_ways
         GROUP BY {_STOCK} HAVING sum(points) <> 0
         """,  # noqa: S608
+        is_cheap=True,
     ),
     by_query(
         "points_roll_forward",
@@ -127,6 +134,7 @@ INVARIANTS: Final = (
                         WHERE period + 1 IN {_FROZEN}) AS both_ways
         GROUP BY period, obligor HAVING sum(points) <> 0
         """,  # noqa: S608
+        is_cheap=True,
     ),
     by_query(
         "reserves",

@@ -40,8 +40,7 @@ from partners.opening import (
     Totals,
 )
 
-from .installation import DataOption, JsonOption, installed
-from .period import who
+from .installation import DataOption, JsonOption, installed, who
 
 import_app: Final = typer.Typer(help="Take over an existing programme.", no_args_is_help=True)
 

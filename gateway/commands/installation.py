@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -39,6 +41,15 @@ def completed(settings: Settings, known: Mapping[str, str]) -> Settings:
     """`settings` with what is missing taken from `known`."""
     missing = {name: SecretStr(text) for name, text in known.items() if getattr(settings, name) is None}
     return settings.model_copy(update=missing)
+
+
+def who() -> str:
+    """The machine's account that typed the command, by name where it has one."""
+    number = os.geteuid()
+    try:
+        return f"account:{pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"account:{number}"
 
 
 def _check_urls(settings: Settings) -> None:

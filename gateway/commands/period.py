@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pwd
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -23,7 +21,7 @@ from ledger.kernel.values import decimal_of
 from partners import Directories, Directory
 from settlement import Period, Sheet, Statement, advance, issued, periods
 
-from .installation import DataOption, JsonOption, installed
+from .installation import DataOption, JsonOption, installed, who
 
 period_app: Final = typer.Typer(help="See the periods, and close one.", no_args_is_help=True)
 
@@ -99,15 +97,6 @@ async def _account_in(database: Database, ordinal: int) -> Account:
 
 def _unable(refusal: Refusal) -> Unable:
     return Unable(f"{refusal.code}: {refusal.message}.")
-
-
-def who() -> str:
-    """The machine's account that typed the command, by name where it has one."""
-    number = os.geteuid()
-    try:
-        return f"account:{pwd.getpwuid(number).pw_name}"
-    except KeyError:
-        return f"account:{number}"
 
 
 def _tell(account: Account, *, as_json: bool) -> None:

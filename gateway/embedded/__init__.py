@@ -1,5 +1,6 @@
 """PostgreSQL 18 and Valkey of our own, run from wheels on loopback under an unprivileged account."""
 
+from . import backup
 from .account import serving_account
 from .addresses import ROLES, Addresses
 from .folder import DataFolder
@@ -17,6 +18,7 @@ __all__ = [
     "Postgres",
     "Servers",
     "Valkey",
+    "backup",
     "known_settings",
     "last_complaint",
     "serving_account",

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 DATABASE: Final = "kopilka"
-
+HOST: Final = "127.0.0.1"
 
 ROLES: Final = {
     "owner_url": "kopilka_owner",

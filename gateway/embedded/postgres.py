@@ -19,7 +19,7 @@ import asyncpg
 from gateway.unable import Unable, explain
 
 from .account import Account, reachable_copy, server_folder
-from .addresses import DATABASE, ROLES, postgres_url
+from .addresses import DATABASE, HOST, ROLES, postgres_url
 from .folder import DataFolder
 from .leftovers import wait_for_leftovers
 from .process import Child, last_complaint
@@ -168,7 +168,8 @@ class Postgres:
         for name, text in {
             "postgresql.auto.conf": "",
             "postgresql.conf": "\n".join([*lines, ""]),
-            "pg_hba.conf": "host all all 127.0.0.1/32 scram-sha-256\n",
+            "pg_hba.conf": f"host all all {HOST}/32 scram-sha-256\n"
+            f"host replication {ADMIN} {HOST}/32 scram-sha-256\n",  # for backups
         }.items():
             (self._cluster / name).write_text(text)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 
 import gateway.oauth.tables
+import ledger.evidence.tables
 import ledger.kernel.tables
 import ledger.tables
 import ledger.tallies.tables

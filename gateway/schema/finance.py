@@ -8,23 +8,18 @@ from typing import Annotated, Final
 import strawberry
 
 from gateway.context import Context, Info
-from ledger import proof as points_proof
 from settlement import Period as KnownPeriod
-from settlement import PeriodUnknown, Reached, advance, issued
+from settlement import PeriodUnknown, Reached, advance, audits, issued
 from settlement import periods as known_periods
-from settlement import proof as money_proof
 
 from .access import computed, mutation, query
 from .errors import UserError
+from .evidence import Seal, seal_for
 from .node import After, First, Node, PageInfo, global_id, page_size, read_id
 from .scalars import Count, DateTime
 from .statement import Sheet, Statement, sheet_of, statement_of
 
 READ: Final = "settlement:read"
-
-INVARIANTS: Final = (*points_proof.INVARIANTS, *money_proof.INVARIANTS)
-"""Every room's list; whoever proves runs all of it."""
-
 
 Ordinal = Annotated[int, strawberry.argument(description="The period's number, from 1.")]
 OnlyPartner = Annotated[
@@ -77,6 +72,12 @@ class Period(Node):
         """The sheet."""
         sheet = self.known.sheet
         return None if sheet is None else sheet_of(sheet, info.context.directory)
+
+    @computed("Its seal, which vouches for everything it wrote; null before every bucket has left it.")
+    async def seal(self, info: Info) -> Seal | None:
+        """The signed root."""
+        async with info.context.services.database.writer.connect() as connection:
+            return await seal_for(connection, self.ordinal)
 
     @computed("Its statements, one a partner; of one partner, if that is given.")
     async def statements(self, info: Info, partner: OnlyPartner = None) -> list[Statement]:
@@ -169,11 +170,14 @@ class FinanceQuery:
         return await period_for(info.context, ordinal)
 
     @query(
-        "proof:read", description="Run every invariant over the whole ledger, in one snapshot.", price=1_000
+        "proof:read",
+        description="Run every invariant over the whole ledger, in one snapshot. "
+        "A bucket in which one does not hold is read-only from then on, until a person lifts that.",
+        price=1_000,
     )
     async def proof(self, info: Info) -> Proof:
         """Prove."""
-        found = await points_proof.prove(info.context.services.database.writer, INVARIANTS)
+        found = (await audits.audit(info.context.services.database, at=info.context.now)).proof
         return Proof(
             is_ok=found.is_ok,
             checked=[Invariant(name=each.name, claim=each.claim) for each in found.checked],

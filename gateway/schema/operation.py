@@ -7,12 +7,14 @@ from enum import Enum
 
 import strawberry
 
+from gateway.context import Info
 from ledger import Balance as KnownBalance
 from ledger import Outcome, Recorded
 from partners import Answer, Detail, LineShare, Ruling, decode_detail
 
 from .access import computed
 from .errors import UserError, user_error
+from .inclusion import proof_file
 from .money import Money, money_of
 from .node import Node, global_id, number_of
 from .scalars import DateTime, Points
@@ -157,6 +159,14 @@ class Operation(Node):
     def explanation(self) -> list[Explanation]:
         """Why so many points."""
         return [] if self.detail is None else explanations(self.detail.rulings)
+
+    @computed(
+        "A file that proves it offline, with `kopilka verify`: JSON that leads from its row to the signed "
+        "seal of its period. Null until that is sealed. Needs the scope `proof:export`; one in a document."
+    )
+    async def inclusion_proof(self, info: Info) -> str | None:
+        """The way up to the seal."""
+        return await proof_file(info.context, self.outcome.operation)
 
     @computed("Why nothing moved; null when something did.")
     def refusal(self) -> UserError | None:

@@ -14,6 +14,7 @@ from .batch import BatchMutation
 from .clients import ClientMutation, ClientQuery
 from .directory import MANAGE, READ, Agreement, Outlet, Partner, agreement_of, outlet_of, visible_partner
 from .errors import ErrorCode
+from .evidence import EvidenceMutation, EvidenceQuery
 from .finance import READ as READ_SETTLEMENT
 from .finance import FinanceMutation, FinanceQuery, Period, period_for
 from .imports import ImportMutation, ImportQuery
@@ -29,7 +30,7 @@ _READ_ANYTHING = tuple(dict.fromkeys((*OWN_OPERATIONS, READ, MANAGE, READ_SETTLE
 
 
 @strawberry.type(description="What can be asked.")
-class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery, ImportQuery, MovingQuery):
+class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery, ImportQuery, MovingQuery, EvidenceQuery):
     """Every question."""
 
     @query(
@@ -59,6 +60,7 @@ class Mutation(
     FinanceMutation,
     ImportMutation,
     MovingMutation,
+    EvidenceMutation,
 ):
     """Every deed."""
 

@@ -20,6 +20,7 @@ SCOPES_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
             "return",
             "partner:read",
             "partner:manage",
+            "proof:export",
         }
     ),
     "operator": frozenset(
@@ -31,9 +32,13 @@ SCOPES_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
             "clock",
             "settlement:read",
             "proof:read",
+            "proof:export",
+            "ledger:lift",
         }
     ),
-    "finance": frozenset({"partner:read", "settlement:read", "settlement:close", "proof:read"}),
+    "finance": frozenset(
+        {"partner:read", "settlement:read", "settlement:close", "proof:read", "proof:export"}
+    ),
     "app": frozenset({"members:resolve", "members:enrol", "members:card", "members:transfer"}),
 }
 """The most that a client of each kind may be given."""

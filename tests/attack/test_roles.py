@@ -19,13 +19,13 @@ from tests.ledger.instances import extend_calendar
 from tests.servers import Urls
 
 HISTORY = ("operations", "lines", "blocks")
-MADE_LATER = "203001"
+MADE_LATER = "202603"
 REFUSED = asyncpg.InsufficientPrivilegeError
 
 
 @pytest.fixture
 async def lived_in(database: Database) -> Database:
-    """A database with history of January and partitions made later, for 2030."""
+    """A database with history of January and partitions made later, for March."""
     await extend_calendar(database)
     ledger = Ledger(database, DrivenClock(START))
     await ledger.start()
@@ -33,7 +33,7 @@ async def lived_in(database: Database) -> Database:
     await ledger.submit(an_authorization(10))
     await ledger.drain()
     async with database.writer.begin() as connection:
-        await connection.execute(text("SELECT make_partitions('2030-01-15')"))
+        await connection.execute(text("SELECT make_partitions('2026-03-15')"))
     return database
 
 
@@ -106,6 +106,26 @@ BEYOND = (
     "UPDATE keys SET operation = 1",
     "DELETE FROM keys",
     "TRUNCATE keys",
+    "UPDATE seals SET root = ''",
+    "DELETE FROM seals",
+    "TRUNCATE seals CASCADE",
+    "UPDATE sealed_buckets SET root = ''",
+    "DELETE FROM sealed_buckets",
+    "UPDATE seal_keys SET public = ''",
+    "DELETE FROM seal_keys",
+    "TRUNCATE seal_keys CASCADE",
+    "UPDATE findings SET what = ''",
+    "DELETE FROM findings",
+    "INSERT INTO archives VALUES ('2026-01-01', now(), 'me', 0, 0, 0, '')",
+    "UPDATE archives SET operations = 0",
+    "DELETE FROM archives",
+    "CREATE OR REPLACE VIEW whole.blocks AS SELECT * FROM blocks WHERE false",
+    "DROP VIEW archived_lines CASCADE",
+    "CREATE TABLE archive.operations_202601 (id INTEGER)",
+    "ALTER TABLE operations_202601 SET SCHEMA archive",
+    "ALTER TABLE heads DISABLE TRIGGER fence_stands",
+    "DROP TRIGGER fence_stands ON heads",
+    "CREATE OR REPLACE FUNCTION fence_stands() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
     "UPDATE calendar SET ends_at = ends_at + interval '1 day'",
     "DELETE FROM calendar",
     "UPDATE stock_at_fence SET points = 0",
@@ -172,7 +192,7 @@ async def test_rows_put_into_a_partition_made_later_are_guarded_too(
 ) -> None:
     await writer.execute(
         "INSERT INTO blocks (bucket, height, recorded_at, period, first, count, previous, root, hash) "
-        "SELECT bucket, 99, '2030-01-20T00:00:00Z', period, first, count, previous, root, hash FROM blocks "
+        "SELECT bucket, 99, '2026-03-20T00:00:00Z', period, first, count, previous, root, hash FROM blocks "
         "LIMIT 1"
     )
     owner = await asyncpg.connect(urls.owner)
@@ -198,18 +218,29 @@ async def test_partitions_are_made_of_months_only(writer: asyncpg.Connection, mo
     assert await _tables(writer) == before
 
 
+@pytest.mark.parametrize("month", ["1999-01-01", "2025-11-30", "2026-05-01", "2031-01-01", "4000-12-31"])
+async def test_partitions_are_made_around_the_present_only(writer: asyncpg.Connection, month: str) -> None:
+    """The clock stands in January 2026, so that December to April may be made."""
+    before = await _tables(writer)
+
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await writer.execute(f"SELECT make_partitions('{month}')")
+
+    assert await _tables(writer) == before
+
+
 async def test_a_callers_search_path_means_nothing_to_make_partitions(writer: asyncpg.Connection) -> None:
     before = await _tables(writer)
     await writer.execute("SET search_path = pg_temp, mine")
 
-    await writer.execute("SELECT public.make_partitions('2031-05-05')")
+    await writer.execute("SELECT public.make_partitions('2026-04-05')")
 
     await writer.execute("RESET search_path")
     made = await _tables(writer) - before
-    assert made == {"operations_203105", "lines_203105", "blocks_203105"}
+    assert made == {"operations_202604", "lines_202604", "blocks_202604"}
     assert not await writer.fetchval(
         "SELECT bool_or(has_table_privilege(current_user, oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER')) "
-        "FROM pg_class WHERE relname LIKE '%203105%' AND relkind = 'r'"
+        "FROM pg_class WHERE relname LIKE '%202604%' AND relkind = 'r'"
     )
 
 
@@ -219,16 +250,24 @@ async def test_making_partitions_twice_or_on_any_day_of_the_month_makes_them_onc
     before = await _tables(writer)
 
     for day in (1, 15, 28):
-        await writer.execute("SELECT make_partitions($1)", date(2032, 2, day))
+        await writer.execute("SELECT make_partitions($1)", date(2025, 12, day))
 
     assert len(await _tables(writer) - before) == 3
 
 
 POINTS = ("keys", "heads", "wallets", "lots", "holds", "slices", "flows", "stock")
+EVIDENCE = (
+    "findings",
+    "seals",
+    "sealed_buckets",
+    "seal_keys",
+    "archives",
+    *(f"{form}{table}" for form in ("whole.", "archived_") for table in HISTORY),
+)
 
 
 async def test_the_reader_reads_nothing_of_anybodys_points(reader: asyncpg.Connection) -> None:
-    tables = (*_history(), *POINTS)
+    tables = (*_history(), *POINTS, *EVIDENCE)
 
     statements = [read.format(table) for read in ("SELECT FROM {}", "COPY {} TO STDOUT") for table in tables]
 
@@ -243,7 +282,7 @@ async def test_the_reader_may_write_nowhere(reader: asyncpg.Connection) -> None:
         "     OR has_any_column_privilege(current_user, oid, 'INSERT, UPDATE'))"
     )
     assert rights == []
-    for statement in ("SELECT make_partitions('2033-01-01')", "CREATE TEMP TABLE mine (id INTEGER)"):
+    for statement in ("SELECT make_partitions('2026-04-01')", "CREATE TEMP TABLE mine (id INTEGER)"):
         with pytest.raises(REFUSED):
             await reader.execute(statement)
 

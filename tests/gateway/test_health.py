@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from gateway import health
 from gateway.logging import configure
-from gateway.metrics import Observed, metrics
+from gateway.metrics import Observed, metrics_of
 from ledger.kernel.database import Database
 from tests.servers import Urls
 
@@ -92,6 +92,6 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 
 def _client(database: Database) -> httpx.AsyncClient:
-    app = Starlette(routes=[*health.routes(database), Route("/metrics", metrics)])
+    app = Starlette(routes=[*health.routes(database), Route("/metrics", metrics_of(database))])
     observed = Observed(app, frozenset({"/healthz", "/readyz", "/metrics"}))
     return httpx.AsyncClient(transport=httpx.ASGITransport(observed), base_url="http://test")

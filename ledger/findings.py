@@ -1,0 +1,171 @@
+"""Findings: rows that broke an invariant, written down; their buckets are read-only until a person answers.
+
+A finding is taken down once while it is open, however often the proof runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .evidence.tables import findings
+from .kernel.refusals import InvalidInput, Refusal
+from .proof import Finding
+from .tables import heads
+
+LONGEST_REASON: Final = 500
+MOST: Final = 127
+"""The highest bucket that an id can name: forged rows may name one that nobody writes to."""
+
+
+class ProofFails(Refusal):
+    """A fence is lifted when the proof holds again, not before."""
+
+    code = "PROOF_FAILS"
+    retryable = True
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(f"the proof does not hold: {finding.invariant}: {finding.row}")
+        self.finding = finding
+
+
+class NotFenced(Refusal):
+    """There is nothing to lift."""
+
+    code = "NOT_FENCED"
+
+    def __init__(self, bucket: int | None) -> None:
+        what = "the whole ledger" if bucket is None else f"bucket {bucket}"
+        super().__init__(f"nothing stands against {what}", field=("bucket",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A finding as it was taken down. `bucket` is None where no single bucket is to blame."""
+
+    id: int
+    found_at: datetime
+    invariant: str
+    bucket: int | None
+    what: str
+    lifted_at: datetime | None
+    lifted_by: str | None
+    lifted_because: str | None
+
+
+async def take_down(connection: AsyncConnection, found: Sequence[Finding], *, at: datetime) -> list[Known]:
+    """Write down what is new of `found` and make the buckets it blames read-only; give what was new.
+
+    Locks the heads of those buckets first, as a batch does, so nothing is written to one meanwhile.
+    """
+    if not found:
+        return []
+    blamed = sorted({finding.bucket for finding in found if finding.bucket is not None})
+    lock = select(heads.c.bucket).where(heads.c.bucket.in_(blamed)).order_by(heads.c.bucket)
+    await connection.execute(lock.with_for_update())
+    rows = [
+        {
+            "found_at": at,
+            "invariant": finding.invariant,
+            "bucket": finding.bucket,
+            "what": finding.row,
+            "fingerprint": _fingerprint(finding),
+        }
+        for finding in found
+    ]
+    written = await connection.execute(
+        insert(findings).values(rows).on_conflict_do_nothing().returning(*_COLUMNS)
+    )
+    new = [Known(**row._asdict()) for row in written]
+    for finding in found:
+        if finding.bucket is not None:
+            await connection.execute(
+                update(heads)
+                .where(heads.c.bucket == finding.bucket, heads.c.fenced.is_(None))
+                .values(fenced=f"proof: {finding.invariant}")
+            )
+    return new
+
+
+async def check_liftable(connection: AsyncConnection, bucket: int | None, because: str) -> None:
+    """Raise `InvalidInput` for no bucket or no reason, `NotFenced` if there is nothing to lift."""
+    if bucket is not None and not 0 <= bucket <= MOST:
+        raise InvalidInput(f"buckets are numbered 0 to {MOST}", field=("bucket",))
+    if not 1 <= len(because.strip()) <= LONGEST_REASON:
+        raise InvalidInput(f"a reason has 1 to {LONGEST_REASON} characters", field=("reason",))
+    is_open = select(findings.c.id).where(_blames(bucket), findings.c.lifted_at.is_(None)).exists()
+    is_fenced = select(heads.c.bucket).where(heads.c.bucket == bucket, heads.c.fenced.is_not(None)).exists()
+    if not await connection.scalar(select(is_open | is_fenced)):
+        raise NotFenced(bucket)
+
+
+async def lift(
+    connection: AsyncConnection, bucket: int | None, *, by: str, because: str, at: datetime
+) -> list[Known]:
+    """Answer for every open finding of `bucket` and let it be written again; give those findings.
+
+    None lifts the findings that blame no bucket. The caller has proved that nothing is wrong any
+    more. Raises `NotFenced`.
+    """
+    if bucket is not None:
+        await connection.execute(select(heads.c.bucket).where(heads.c.bucket == bucket).with_for_update())
+    lifted = await connection.execute(
+        update(findings)
+        .where(_blames(bucket), findings.c.lifted_at.is_(None))
+        .values(lifted_at=at, lifted_by=by, lifted_because=because.strip())
+        .returning(*_COLUMNS)
+    )
+    answered = sorted((Known(**row._asdict()) for row in lifted), key=lambda known: known.id)
+    opened = 0
+    if bucket is not None:
+        freed = update(heads).where(heads.c.bucket == bucket, heads.c.fenced.is_not(None))
+        opened = (await connection.execute(freed.values(fenced=None))).rowcount
+    if not answered and not opened:
+        raise NotFenced(bucket)
+    return answered
+
+
+async def listed(
+    connection: AsyncConnection, *, only_open: bool, before: int | None = None, first: int = 100
+) -> list[Known]:
+    """Findings, newest first, with ids below `before`."""
+    query = select(*_COLUMNS).order_by(findings.c.id.desc()).limit(first)
+    if only_open:
+        query = query.where(findings.c.lifted_at.is_(None))
+    if before is not None:
+        query = query.where(findings.c.id < before)
+    return [Known(**row._asdict()) for row in await connection.execute(query)]
+
+
+async def alarms(connection: AsyncConnection) -> tuple[int, int]:
+    """How many findings are open, and how many buckets are read-only."""
+    is_open = select(func.count()).select_from(findings).where(findings.c.lifted_at.is_(None))
+    is_fenced = select(func.count()).select_from(heads).where(heads.c.fenced.is_not(None))
+    row = (await connection.execute(select(is_open.scalar_subquery(), is_fenced.scalar_subquery()))).one()
+    return row[0], row[1]
+
+
+async def fenced(connection: AsyncConnection) -> dict[int, str]:
+    """Read-only buckets, and why."""
+    query = select(heads.c.bucket, heads.c.fenced).where(heads.c.fenced.is_not(None))
+    return {row.bucket: row.fenced for row in await connection.execute(query.order_by(heads.c.bucket))}
+
+
+_COLUMNS: Any = [column for column in findings.columns if column.name != "fingerprint"]
+
+
+def _blames(bucket: int | None) -> ColumnElement[bool]:
+    return findings.c.bucket.is_(None) if bucket is None else findings.c.bucket == bucket
+
+
+def _fingerprint(finding: Finding) -> bytes:
+    """The same for a finding met again. Figures of the whole ledger change, so they do not count."""
+    what = finding.row if finding.bucket is not None else ""
+    return blake2b(f"{finding.invariant}\0{finding.bucket}\0{what}".encode(), digest_size=16).digest()

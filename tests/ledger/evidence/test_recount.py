@@ -1,0 +1,210 @@
+"""One changed byte anywhere in history is found, and the row and column that hold it are named."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, Table, Text, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from ledger.evidence import sealing
+from ledger.evidence.recount import Flaw, Recount
+from ledger.kernel.ids import compose
+from ledger.tables import blocks, lines, operations
+from tests.servers import Urls
+
+from .living import BUCKET
+
+IDENTITY = {"bucket", "id", "operation", "ordinal", "height"}
+"""A row whose place is changed is named as missing from one place or as strange in another."""
+
+CHANGED = [
+    pytest.param(table, column, id=f"{table.name}.{column.name}")
+    for table in (operations, lines, blocks)
+    for column in table.columns
+]
+
+
+@pytest.fixture
+async def owner(lived_in: Urls) -> AsyncIterator[AsyncConnection]:
+    """The owner with the triggers off, in a transaction that is rolled back behind the test."""
+    engine = create_async_engine(
+        lived_in.owner.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool
+    )
+    async with engine.connect() as connection:
+        for table in ("operations", "lines", "blocks", "seals", "sealed_buckets", "seal_keys"):
+            await connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        yield connection
+        await connection.rollback()
+
+
+async def test_history_as_it_was_written_has_no_flaw(owner: AsyncConnection) -> None:
+    recount = Recount(owner)
+
+    assert [flaw async for flaw in recount.flaws()] == []
+    assert [flaw async for flaw in sealing.flaws(owner, recount.sealable)] == []
+    assert (recount.counted.buckets, recount.counted.operations) == (65, 10)
+
+
+@pytest.mark.parametrize(("table", "column"), CHANGED)
+async def test_a_flipped_bit_is_found_and_named(
+    owner: AsyncConnection, table: Table, column: Column[object]
+) -> None:
+    row = await _flip(owner, table, column)
+
+    found = [flaw.row for flaw in await _flaws(owner)]
+
+    assert found
+    assert any(row in what for what in found), found
+    if column.name not in IDENTITY:
+        assert any(f"{column.name} of " in what for what in found), found
+
+
+async def test_a_changed_byte_is_named_with_what_it_was(owner: AsyncConnection) -> None:
+    changed = "UPDATE operations SET detail = set_byte(detail, 4, 255) WHERE detail = 'the receipt'"
+    (id_,) = (await owner.execute(text(f"{changed} RETURNING id"))).scalars()
+
+    (flaw,) = await _flaws(owner)
+
+    assert flaw.bucket == BUCKET
+    assert flaw.row.startswith(f"detail of operation {id_}: ")
+    assert flaw.row.endswith(f" is ff and was {ord('r'):02x}")
+
+
+GONE = {
+    "an operation": (
+        "DELETE FROM operations WHERE bucket = 7 AND id = {op}",
+        "operation {op} is of block 2 missing",
+    ),
+    "the operations of a block": (
+        "DELETE FROM operations WHERE bucket = 7 AND height = 2",
+        "operations {op} to {last} are of block 2 missing",
+    ),
+    "a line": ("DELETE FROM lines WHERE operation = {op}", "lines of operation {op} are missing"),
+    "a block": ("DELETE FROM blocks WHERE bucket = 7 AND height = 2", "height 2 is missing before 3"),
+    "the last block": ("DELETE FROM blocks WHERE bucket = 7 AND height = 6", "the last block is 5"),
+    "the first block": ("DELETE FROM blocks WHERE bucket = 7 AND height = 1", "height 1 is missing before 2"),
+}
+
+
+@pytest.mark.parametrize("what", GONE)
+async def test_a_missing_row_is_named(owner: AsyncConnection, what: str) -> None:
+    statement, named = GONE[what]
+    names = {"op": compose(BUCKET, 2), "last": compose(BUCKET, 7)}
+    assert (await owner.execute(text(statement.format(**names)))).rowcount
+
+    found = [flaw.row for flaw in await _flaws(owner)]
+
+    assert any(named.format(**names) in row for row in found), found
+
+
+MOVED = {
+    "an operation to the next block": (
+        "UPDATE operations SET height = 3 WHERE id = {op}",
+        "height of operation {op}",
+    ),
+    "an operation to another id": ("UPDATE operations SET id = {op} + 90 WHERE id = {op}", "operation {op}"),
+    "a line to another operation": (
+        "UPDATE lines SET operation = {op} + 1, ordinal = 5 WHERE operation = {op}",
+        "operation {next}",
+    ),
+    "a line added": (
+        "INSERT INTO lines SELECT bucket, operation, 1, recorded_at, 20, 1, 21, 1,"
+        " 5, 'RUB', period, 0, 0, 0, 0, 0, origin_period, 0 FROM lines WHERE operation = {op}",
+        "line 1 of operation {op} was added",
+    ),
+    "a block's period and its hash": (
+        "UPDATE blocks SET period = 2, hash = sha256(hash) WHERE bucket = 7 AND height = 2",
+        "block 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MOVED)
+async def test_a_row_moved_or_added_is_named(owner: AsyncConnection, what: str) -> None:
+    statement, named = MOVED[what]
+    names = {"op": compose(BUCKET, 2), "next": compose(BUCKET, 3)}
+    assert (await owner.execute(text(statement.format(**names)))).rowcount
+
+    found = [flaw.row for flaw in await _flaws(owner)]
+
+    assert any(named.format(**names) in row for row in found), found
+
+
+SEALED = {
+    "root": "UPDATE seals SET root = set_byte(root, 0, get_byte(root, 0) # 1)",
+    "signature": "UPDATE seals SET signature = set_byte(signature, 9, get_byte(signature, 9) # 1)",
+    "blocks": "UPDATE seals SET blocks = blocks + 1",
+    "previous": "UPDATE seals SET previous = set_byte(previous, 0, 1)",
+    "sealed_at": "UPDATE seals SET sealed_at = sealed_at + interval '1 microsecond'",
+    "public key": "UPDATE seal_keys SET public = set_byte(public, 3, get_byte(public, 3) # 1)",
+    "bucket": "UPDATE sealed_buckets SET operations = operations + 1 WHERE bucket = 7",
+    "bucket's root": "UPDATE sealed_buckets SET root = sha256(root) WHERE bucket = 9",
+    "bucket gone": "DELETE FROM sealed_buckets WHERE bucket = 9",
+}
+
+
+@pytest.mark.parametrize("what", SEALED)
+async def test_a_changed_seal_is_found(owner: AsyncConnection, what: str) -> None:
+    assert (await owner.execute(text(SEALED[what]))).rowcount
+
+    found = [flaw.row for flaw in await _flaws(owner)]
+
+    assert any("period 1" in row for row in found), found
+
+
+async def test_history_written_anew_by_the_owner_is_not_what_was_sealed(owner: AsyncConnection) -> None:
+    """A chain that hangs together again, as only the owner could make it, contradicts the seal."""
+    await owner.execute(text("DELETE FROM lines WHERE bucket = 7"))
+    await owner.execute(text("DELETE FROM operations WHERE bucket = 7"))
+    await owner.execute(text("DELETE FROM blocks WHERE bucket = 7"))
+    await owner.execute(
+        text(
+            "UPDATE heads SET height = 0, sequence = 0, hash = decode(repeat('00', 32), 'hex') "
+            "WHERE bucket = 7"
+        )
+    )
+
+    (flaw,) = await _flaws(owner)
+
+    assert flaw == Flaw(7, "what bucket 7 wrote in period 1 is not what was sealed")
+
+
+async def _flaws(connection: AsyncConnection) -> list[Flaw]:
+    recount = Recount(connection)
+    found = [flaw async for flaw in recount.flaws()]
+    return found + [flaw async for flaw in sealing.flaws(connection, recount.sealable)]
+
+
+async def _flip(connection: AsyncConnection, table: Table, column: Column[object]) -> str:
+    """Flip one bit in a row of block 2 of bucket 7; what the row is called."""
+    name = f'"{column.name}"'
+    if isinstance(column.type, Text):
+        flipped, present = f"overlay({name} PLACING chr(ascii({name}) # 1) FROM 1 FOR 1)", f"{name} <> ''"
+    elif isinstance(column.type, LargeBinary):
+        flipped, present = f"set_byte({name}, 0, get_byte({name}, 0) # 4)", f"length({name}) > 0"
+    elif isinstance(column.type, ARRAY):
+        flipped, present = (
+            f"array_append({name}[1:1], {name}[2] # 32) || {name}[3:cardinality({name})]",
+            f"cardinality({name}) > 2",
+        )
+    elif isinstance(column.type, DateTime):
+        flipped, present = f"{name} + interval '128 microseconds'", "true"
+    elif isinstance(column.type, BigInteger | Integer):
+        flipped, present = f"{name} # {1024 if column.name in IDENTITY else 2}", "true"
+    else:
+        flipped, present = f"({name} # 8::smallint)::smallint", "true"
+    of_block = "height = 2"
+    if table is lines:
+        of_block = "operation IN (SELECT id FROM operations WHERE bucket = 7 AND height = 2)"
+    called = {"operations": "'operation ' || id", "lines": "'operation ' || operation", "blocks": "''"}
+    ids = {"operations": "id", "lines": "operation, ordinal", "blocks": "height"}[table.name]
+    where = f"bucket = 7 AND {of_block} AND {present}"
+    which = f"SELECT tableoid, ctid::text, {called[table.name]} FROM {table.name} WHERE {where}"
+    (place,) = (await connection.execute(text(f"{which} ORDER BY {ids} LIMIT 1"))).all()
+    there = f"tableoid = {place[0]} AND ctid = '{place[1]}'::tid"
+    result = await connection.execute(text(f"UPDATE {table.name} SET {name} = {flipped} WHERE {there}"))
+    assert result.rowcount == 1
+    return str(place[2]) or ("2" if column.name in IDENTITY else "block 2")
