@@ -86,15 +86,8 @@ async def run(
     state is missing.
     """
     keys = [Keys.of(command) if command.key else None for command in commands]
-    asked = {
-        (command.bucket, fingerprint)
-        for command, own in zip(commands, keys, strict=True)
-        if own is not None
-        for fingerprint in (own.own, own.receipt, own.token)
-        if fingerprint
-    }
     try:
-        loaded = await lock(wire, commands, asked if is_careful else ())
+        loaded = await lock(wire, commands, _asked(commands, keys) if is_careful else ())
         at = loaded.driven_at if clock_is_driven else now()
         latest = loaded.latest(at)
         if not calendar_is_fresh and not calendar.reaches(latest):
@@ -102,10 +95,8 @@ async def run(
         made = await _make_partitions(wire, latest, months)
         await load(wire, loaded, commands, keys, at)
         decided = _decide_all(loaded, commands, keys, at, calendar)
-        # What claims nothing would not be noticed by the primary key.
-        unseen = () if is_careful else asked - decided.claimed.keys()
-        if unseen and await is_any_known(wire, unseen):
-            raise KeyKnown
+        if not is_careful:
+            await _look_for_unseen(wire, decided, commands, keys)
         await _write(wire, decided)
     except BaseException as error:
         await _roll_back(wire)
@@ -115,6 +106,27 @@ async def run(
         raise meaning from error
     months |= made
     return decided.answers
+
+
+def _asked(commands: Sequence[Command], keys: Sequence[Keys | None]) -> set[tuple[int, bytes]]:
+    """Every fingerprint that the commands bring, with its bucket."""
+    return {
+        (command.bucket, fingerprint)
+        for command, own in zip(commands, keys, strict=True)
+        if own is not None
+        for fingerprint in own.all
+    }
+
+
+async def _look_for_unseen(
+    wire: Wire, decided: _Decided, commands: Sequence[Command], keys: Sequence[Keys | None]
+) -> None:
+    """Raise `KeyKnown` if a fingerprint was claimed before that will not be inserted, so that no key objects."""
+    if len(decided.claimed) == sum(len(own.all) for own in keys if own is not None):
+        return
+    unseen = _asked(commands, keys) - decided.claimed.keys()
+    if unseen and await is_any_known(wire, unseen):
+        raise KeyKnown
 
 
 def _meaning(error: BaseException) -> Exception | None:
@@ -178,7 +190,7 @@ class _Decided:
         if wallet is None:
             wallet = self.wallets[member] = self.loaded.wallet(member)
             wallet.arms_at_release = self.calendar.notice_days is None
-            if wallet.look_ahead():
+            if member in self.loaded.rest_due_at and wallet.look_ahead():
                 self.changed.add(member)
         return wallet
 
@@ -258,7 +270,8 @@ def _decide_all(
 
 
 def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outcome | Moved:
-    block = decided.blocks[command.bucket]
+    bucket = command.bucket
+    block = decided.blocks[bucket]
     head = block.head
     if keys is not None:
         repeat = _repeat(decided, command, keys)
@@ -271,7 +284,7 @@ def _decide_one(decided: _Decided, command: Command, keys: Keys | None) -> Outco
     if isinstance(command, PostMoney) and keys is not None:
         return _claim(decided, command, keys, _post_money(decided, command))
     member = decided.loaded.member_of(command)
-    if not member or member >> 56 != command.bucket:
+    if not member or member >> 56 != bucket:
         return _not_stored(decided, command, HoldNotFound())
     wallet = decided.wallet(member)
     if wallet.merged_into and keys is not None and _is_survivors(decided, command, keys):
@@ -312,11 +325,9 @@ def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
 def _claim(decided: _Decided, command: Command, keys: Keys, outcome: Outcome) -> Outcome:
     """Let the operation own its key, and its receipt and member token if it was accepted."""
     place = (outcome.operation, instant(outcome.recorded_at))
-    decided.claimed[(command.bucket, keys.own)] = place
-    if outcome.refused is None:
-        for fingerprint in (keys.receipt, keys.token):
-            if fingerprint:
-                decided.claimed[(command.bucket, fingerprint)] = place
+    bucket = outcome.operation >> 56
+    for fingerprint in keys.all if outcome.refused is None else (keys.own,):
+        decided.claimed[(bucket, fingerprint)] = place
     decided.outcomes[outcome.operation] = (outcome, command.digest)
     msgspec.structs.force_setattr(outcome, "detail", command.detail)
     return outcome
@@ -373,9 +384,8 @@ def _apply_due(decided: _Decided, wallet: Wallet) -> None:
 
 def _repeat(decided: _Decided, command: Command, keys: Keys) -> Outcome | None:
     """The first answer to this key, if there was one: in this batch or long ago."""
-    place = decided.claimed.get((command.bucket, keys.own)) or decided.loaded.keys.get(
-        (command.bucket, keys.own)
-    )
+    key = (command.bucket, keys.own)
+    place = decided.claimed.get(key) or decided.loaded.keys.get(key)
     if place is None:
         return None
     fresh = decided.outcomes.get(place[0])

@@ -29,6 +29,7 @@ Row = tuple[Any, ...]
 _encode: Final = msgspec.msgpack.Encoder().encode
 _POINTS: Final = POINTS.encode()
 _HALVES: Final = Struct(">qq")
+_SALTS_AT_ONCE: Final = 8
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -49,6 +50,7 @@ class Block:
         self.operations: list[bytes] = []
         self.lines: list[bytes] = []
         self.leaves: list[bytes] = []
+        self._salts: list[bytes] = []
         self.flows: dict[Row, list[int]] = {}
         self.stock: dict[Row, int] = {}
         self.folded = self._fold_to()
@@ -125,10 +127,17 @@ class Block:
             detail=command.detail if command else b"",
             outcome=_encode(outcome),
         )
-        salt = os.urandom(SALT_BYTES)
+        salt = self._salt()
         self.leaves.append(leaf(salt, row, lines))
         self.operations.append(salted(row, salt))
         return outcome
+
+    def _salt(self) -> bytes:
+        """Random bytes, drawn from the system for several leaves at once."""
+        if not self._salts:
+            drawn = os.urandom(_SALTS_AT_ONCE * SALT_BYTES)
+            self._salts = [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
+        return self._salts.pop()
 
     def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> bytes:
         """Pack the lines of a journal, and add them to their flows and stock."""

@@ -15,28 +15,29 @@ from .decide import kind_of
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The fingerprints a command claims in its bucket: its key, its receipt, its member token."""
+    """The fingerprints a command claims in its bucket: its key, its receipt, its member token.
+
+    `all` are those that it has.
+    """
 
     own: bytes
     receipt: bytes
     token: bytes
+    all: tuple[bytes, ...]
 
     @classmethod
     def of(cls, command: Command) -> Keys:
         """The 16-byte fingerprints; empty where the command has no such thing."""
         receipt = getattr(command, "receipt", None)
         token: bytes = getattr(command, "token", b"")
-        return cls(
-            own=cls.fingerprint(command.principal, command.key),
-            receipt=b""
-            if receipt is None
-            else _fingerprint(
-                b"receipt",
-                f"{command.partner} {receipt.outlet} {kind_of(command)}",
-                f"{receipt.terminal}\0{receipt.number}",
-            ),
-            token=_fingerprint(b"token", token.hex(), "") if token else b"",
-        )
+        own = cls.fingerprint(command.principal, command.key)
+        of_receipt = of_token = b""
+        if receipt is not None:
+            till = f"{command.partner} {receipt.outlet} {kind_of(command)}"
+            of_receipt = _fingerprint(b"receipt", till, f"{receipt.terminal}\0{receipt.number}")
+        if token:
+            of_token = _fingerprint(b"token", token.hex(), "")
+        return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))))
 
     @staticmethod
     def fingerprint(principal: str, key: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING
 from .binary import INFINITY, copy_of, hold_row, instant, lot_row, slice_row, wallet_row
 from .block import Block
 from .changing import save_changes
@@ -165,10 +166,10 @@ def _move_wallets(flight: Flight, changed: Sequence[Wallet]) -> None:
         flight.run(
             _SAVE_WALLETS,
             *of_members([wallet.member for wallet in changed]),
-            bigints([wallet.pending for wallet in changed]),
-            bigints([wallet.available for wallet in changed]),
-            bigints([wallet.held for wallet in changed]),
-            bigints([wallet.clawback_due for wallet in changed]),
+            bigints([wallet.sums[PENDING] for wallet in changed]),
+            bigints([wallet.sums[AVAILABLE] for wallet in changed]),
+            bigints([wallet.sums[HELD] for wallet in changed]),
+            bigints([-wallet.sums[CLAWBACK_DUE] for wallet in changed]),
             instants([_or_never(wallet.next_due_at) for wallet in changed]),
         )
 
