@@ -121,7 +121,7 @@ def _asked(commands: Sequence[Command], keys: Sequence[Keys | None]) -> set[tupl
 async def _look_for_unseen(
     wire: Wire, decided: _Decided, commands: Sequence[Command], keys: Sequence[Keys | None]
 ) -> None:
-    """Raise `KeyKnown` if a fingerprint was claimed before that will not be inserted, so that no key objects."""
+    """Raise `KeyKnown` if a fingerprint was claimed before that is not inserted: no key would object."""
     if len(decided.claimed) == sum(len(own.all) for own in keys if own is not None):
         return
     unseen = _asked(commands, keys) - decided.claimed.keys()

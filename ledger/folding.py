@@ -20,10 +20,16 @@ FOLD_FLOWS: Final = Statement(
     INSERT INTO flows AS f
         (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period,
          points, count, hash)
-    SELECT bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period,
-           sum(points), sum(count), mod(sum(hash), 340282366920938463463374607431768211456)
-    FROM block_flows WHERE bucket = $1::smallint AND height > $2::bigint AND height <= $3::bigint
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+    SELECT bucket, period, issuer, obligor, redeemer, k.operation, tariff, terms, origin_period,
+           points, count,
+           mod(mod((high + negative) * 18446744073709551616 + low, 340282366920938463463374607431768211456)
+               + 340282366920938463463374607431768211456, 340282366920938463463374607431768211456)
+    FROM (SELECT bucket, period, issuer, obligor, redeemer, code, tariff, terms, origin_period,
+                 sum(points) AS points, sum(count) AS count, sum(hash_high) AS high, sum(hash_low) AS low,
+                 count(*) FILTER (WHERE hash_low < 0) AS negative
+          FROM block_flows WHERE bucket = $1::smallint AND height > $2::bigint AND height <= $3::bigint
+          GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9) m
+    JOIN flow_kinds k USING (code)
     ON CONFLICT (bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period)
     DO UPDATE SET points = f.points + excluded.points, count = f.count + excluded.count,
                   hash = mod(f.hash + excluded.hash, 340282366920938463463374607431768211456)

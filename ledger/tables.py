@@ -55,6 +55,7 @@ heads = Table(
     Column("hash", LargeBinary, nullable=False),
     Column("fenced", Text),
     Column("folded", BigInteger, nullable=False, server_default=text("0")),
+    postgresql_with={"fillfactor": "10"},
 )
 
 operations = Table(

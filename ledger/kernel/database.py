@@ -33,6 +33,7 @@ LANE_SETTINGS: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
+    "enable_memoize": "off",
     "jit": "off",
 }
 
