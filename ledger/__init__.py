@@ -9,6 +9,7 @@ from .commands import (
     Command,
     Earn,
     Item,
+    LineReturned,
     Merge,
     MoneyLine,
     Novate,
@@ -18,6 +19,8 @@ from .commands import (
     PostMoney,
     ReceiptKey,
     Refused,
+    ReturnPurchase,
+    Reverse,
     Settle,
     Transfer,
     Void,
@@ -25,7 +28,7 @@ from .commands import (
 from .engine import Ledger
 from .flows import Flow
 from .lane import LedgerFault
-from .outcomes import Balance, Outcome, SliceTaken
+from .outcomes import Balance, LineBack, LotBack, Outcome, Returned, SliceTaken
 from .records import Recorded
 from .stock import Stock
 from .transits import Transit
@@ -42,6 +45,9 @@ __all__ = [
     "Item",
     "Ledger",
     "LedgerFault",
+    "LineBack",
+    "LineReturned",
+    "LotBack",
     "Merge",
     "MoneyLine",
     "Novate",
@@ -53,6 +59,9 @@ __all__ = [
     "ReceiptKey",
     "Recorded",
     "Refused",
+    "ReturnPurchase",
+    "Returned",
+    "Reverse",
     "Settle",
     "SliceTaken",
     "Stock",

@@ -86,7 +86,6 @@ FLOW_OF: Final = {
     (AVAILABLE, REDEEMED): "burn",
     (REDEEMED, AVAILABLE): "burn_return",
     (AVAILABLE, CANCELLED): "claw_back",
-    (CLAWBACK_DUE, CANCELLED): "claw_back",
     (AVAILABLE, CLAWBACK_DUE): "recover",
     (AVAILABLE, EXPIRED): "expire",
     (AVAILABLE, IN_TRANSIT): "transfer_out",
@@ -94,7 +93,11 @@ FLOW_OF: Final = {
     (IN_TRANSIT, ISSUED): "novate_out",
     (ISSUED, IN_TRANSIT): "novate_in",
 }
-"""(debit, credit) → the operation of the flow. A pair that is not here moves no flow."""
+"""(debit, credit) → the operation of the flow. A pair that is not here moves no flow.
+
+A claw-back that the member owes (clawback_due → cancelled) is none: the points are still out
+there, spent or in lots of others. They leave, and money moves, when they are recovered.
+"""
 
 FLOW_CODES: Final = {
     "earn_pending": 1,

@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
-from . import saving, store
+from . import lookback, saving, store
 from .binary import instant, key_row
 from .block import Block
 from .commands import Command, PassFence, PostMoney, Refused, Settle
-from .decide import Situation, decide, follow, follows_survivor, kind_of, next_due
+from .decide import Situation, decide, follow, follows_survivor, kind_of, next_due, recover
+from .dues import Due
 from .fence import Calendar
 from .holds import Hold
 from .journal import Journal
@@ -28,6 +29,7 @@ from .loading import Loaded, is_any_known, load, lock
 from .lots import Lot
 from .outcomes import Balance, Outcome
 from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
+from .returned import Mark
 from .transits import Conclusion, Transit
 from .wallet import Wallet, new_wallet
 
@@ -182,6 +184,8 @@ class _Decided:
         self.merged: list[Wallet] = []
         self.sent: list[Transit] = []
         self.concluded: list[Conclusion] = []
+        self.changed_dues: dict[int, tuple[int, Due]] = {}
+        self.marks: dict[tuple[int, int], Mark] = {}
         self.answers: list[Answer] = []
 
     def wallet(self, member: int) -> Wallet:
@@ -204,7 +208,7 @@ class _Decided:
         if wallet.is_new or journal.lines or journal.changes:
             self.changed.add(wallet.member)
         self._note(wallet, journal, operation)
-        return block.post(
+        outcome = block.post(
             kind=kind,
             member=wallet.member,
             balance=wallet.balance(),
@@ -213,6 +217,17 @@ class _Decided:
             refused=None,
             occurred_at=occurred_at,
         )
+        if wallet.purchases is not None and command is not None:
+            wallet.purchases.note(command, outcome, block.origin_of(journal, occurred_at))
+        if wallet.dues:
+            self._recover(wallet, journal, occurred_at)
+        return outcome
+
+    def _recover(self, wallet: Wallet, journal: Journal, occurred_at: datetime) -> None:
+        """Let what became available pay what the member owes, as an operation of its own."""
+        recovery = recover(wallet, journal)
+        if recovery is not None:
+            self.post(wallet, recovery.kind, None, recovery, recovery.occurred_at or occurred_at)
 
     def _note(self, wallet: Wallet, journal: Journal, operation: int) -> None:
         """Remember which lots and holds are new and which have changed."""
@@ -225,6 +240,12 @@ class _Decided:
             self.new_holds[operation] = wallet.holds[operation]
         elif journal.hold and journal.hold not in self.new_holds:
             self.changed_holds[journal.hold] = wallet.holds[journal.hold]
+        if journal.undoes is not None:
+            self.marks.update(((mark.operation, mark.line), mark) for mark in journal.undoes.marks)
+            if journal.undoes.due is not None:
+                self.changed_dues[operation] = (wallet.member, wallet.dues[operation])
+        for due, _ in journal.recovers:
+            self.changed_dues[due] = (wallet.member, wallet.dues[due])
         if journal.changes:
             self._note_changes(wallet, journal)
         if journal.merges_into:
@@ -430,6 +451,7 @@ async def _write(wire: Wire, decided: _Decided) -> None:
         for block in written:
             block.close()
         saving.write(flight, _changes(decided, written))
+        lookback.save(flight, decided.changed_dues.values(), decided.marks.values())
     flight.run(store.COMMIT)
     await flight.land()
 

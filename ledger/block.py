@@ -90,9 +90,7 @@ class Block:
         self.sequence += 1
         id_ = compose(self.head.bucket, self.sequence)
         outcome = _outcome(id_, kind, self.at, balance, journal, refused)
-        origin = self.period
-        if occurred_at < self._period_start:
-            origin = min(self.calendar.period_at(occurred_at), self.period)
+        origin = self.origin_of(journal, occurred_at)
         lines = b""
         if journal is not None:
             lines = self._write_lines(id_, member, journal.lines, origin)
@@ -138,6 +136,14 @@ class Block:
             drawn = os.urandom(_SALTS_AT_ONCE * SALT_BYTES)
             self._salts = [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
         return self._salts.pop()
+
+    def origin_of(self, journal: Journal | None, occurred_at: datetime) -> int:
+        """The period in which something happened: of what is undone, that of the purchase."""
+        if journal is not None and journal.undoes is not None:
+            return journal.undoes.origin_period
+        if occurred_at < self._period_start:
+            return min(self.calendar.period_at(occurred_at), self.period)
+        return self.period
 
     def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> bytes:
         """Pack the lines of a journal, and add them to their flows and stock."""
@@ -288,6 +294,7 @@ def _outcome(
         available_at=journal.available_at,
         expires_at=None if journal.opens else journal.expires_at,
         slices=_slices(journal),
+        returned=journal.undoes.returned if journal.undoes else None,
     )
 
 

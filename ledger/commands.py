@@ -42,19 +42,23 @@ class Refused(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
 
 
 class Item(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
-    """One line of a receipt in numbers, kept so that a later return can be decided."""
+    """One line of a receipt in numbers, kept so that a later return can be decided.
+
+    `money_micro` is its price, `money_off_micro` the part of it that the points burned paid.
+    """
 
     line: int
     quantity_milli: int
     money_micro: int
     points_earned: int = 0
     points_burned: int = 0
+    money_off_micro: int = 0
 
 
 class ReceiptKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The natural key of a receipt: it is posted once per kind, whatever the idempotency key.
 
-    The partner is the command's own.
+    The partner is the command's own, and so is the outlet.
     """
 
     outlet: int
@@ -260,6 +264,36 @@ class ArmExpiry(Command, frozen=True, gc=False, kw_only=True):
     until: datetime
     notice_days: int
     lots: tuple[int, ...] = ()
+
+
+class LineReturned(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """`quantity_milli` (> 0) thousandths of a line of the original receipt that come back."""
+
+    line: int
+    quantity_milli: int
+
+
+class ReturnPurchase(Command, frozen=True, gc=False, kw_only=True):
+    """Take goods of a purchase back, and undo what points did for them.
+
+    `operation` is any earn, burn, hold or capture of the original receipt; all of that receipt
+    with the command's partner and member are its purchase. `lines` come back, all that is left
+    when there are none. `refund_order` says whether money or points are given back first
+    (`ledger.refunds`), `minor_micro` what the smallest payable amount of money is.
+    `receipt` is the return's own.
+    """
+
+    operation: int
+    lines: tuple[LineReturned, ...] = ()
+    refund_order: str = "money_first"
+    minor_micro: int = 1
+    receipt: ReceiptKey | None = None
+
+
+class Reverse(Command, frozen=True, gc=False, kw_only=True):
+    """Undo an operation that was posted by mistake, whole: an earn, a burn, a hold, its one capture."""
+
+    operation: int
 
 
 class Settle(Command, frozen=True, gc=False, kw_only=True):

@@ -6,8 +6,10 @@ from datetime import datetime
 
 import msgspec
 
+from .dues import Due
 from .lots import Lot
-from .outcomes import SliceTaken
+from .outcomes import Returned, SliceTaken
+from .returned import Mark
 from .transits import Conclusion, Transit
 
 
@@ -56,6 +58,18 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
     slices: tuple[SliceTaken, ...]
 
 
+class Undoing(msgspec.Struct, frozen=True):
+    """What a return or a reversal does besides its lines: it marks what came back, and may leave a debt.
+
+    `origin_period` is that in which the purchase happened.
+    """
+
+    returned: Returned
+    marks: tuple[Mark, ...]
+    origin_period: int
+    due: Due | None = None
+
+
 class Journal(msgspec.Struct, frozen=True):
     """What an accepted command does. Applying it to the wallet is the only way a wallet changes.
 
@@ -65,6 +79,8 @@ class Journal(msgspec.Struct, frozen=True):
     `sends` puts points on their way, `concludes` says how a way ended; `reference` is the operation
     that set out on it. `merges_into` gives the wallet a survivor. `changes` are made to lots,
     `restocks` are lines that only move stock from one month of expiry to another.
+    `undoes` is set on returns and reversals; `recovers` says of which dues (by their operations)
+    how many points came in.
     """
 
     kind: str
@@ -85,3 +101,5 @@ class Journal(msgspec.Struct, frozen=True):
     merges_into: int = 0
     changes: tuple[LotChange, ...] = ()
     restocks: tuple[Line, ...] = ()
+    undoes: Undoing | None = None
+    recovers: tuple[tuple[int, int], ...] = ()

@@ -33,11 +33,17 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
         own = cls.fingerprint(command.principal, command.key)
         of_receipt = of_token = b""
         if receipt is not None:
-            till = f"{command.partner} {receipt.outlet} {kind_of(command)}"
-            of_receipt = _fingerprint(b"receipt", till, f"{receipt.terminal}\0{receipt.number}")
+            of_receipt = cls.of_receipt(
+                command.partner, receipt.outlet, kind_of(command), receipt.terminal, receipt.number
+            )
         if token:
             of_token = _fingerprint(b"token", token.hex(), "")
         return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))))
+
+    @staticmethod
+    def of_receipt(partner: int, outlet: int, kind: str, terminal: str, number: str) -> bytes:
+        """What stands for a receipt under which one operation of `kind` is posted."""
+        return _fingerprint(b"receipt", f"{partner} {outlet} {kind}", f"{terminal}\0{number}")
 
     @staticmethod
     def fingerprint(principal: str, key: str) -> bytes:

@@ -13,15 +13,17 @@ from typing import Any
 
 import msgspec
 
-from . import store
+from . import lookback, store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
 from .binary import instant, moment, point_in_time
 from .changing import lots_of_obligor, named_lots
 from .commands import Command, Conclude, Novate
 from .decide import NEEDS_WHOLE_WALLET
+from .dues import Due
 from .kernel.packing import bigint, smallints
 from .kernel.wire import Wire
 from .keys import Keys
+from .purchases import Purchases
 from .store import Head, Stored
 from .transit_saving import load_transits
 from .transits import Transit
@@ -51,6 +53,8 @@ class Loaded(msgspec.Struct):
     holds: dict[int, list[Row]] = {}
     slices: dict[int, list[Row]] = {}
     transits: dict[int, Transit] = {}
+    dues: dict[int, list[Row]] = {}
+    purchases: dict[int, Purchases] = {}
 
     def latest(self, at: datetime) -> datetime:
         """The instant at which everything is decided: never before what a bucket has recorded."""
@@ -68,6 +72,7 @@ class Loaded(msgspec.Struct):
         sums = [0] * POINTS_KINDS
         sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
         next_due_at = moment(row[5])
+        purchases = self.purchases.get(member)
         return Wallet(
             member,
             sums,
@@ -80,6 +85,8 @@ class Loaded(msgspec.Struct):
             holds={
                 row[0]: store.hold(row, self.slices.get(row[0], ())) for row in self.holds.get(member, ())
             },
+            dues={row[1]: Due(*row[1:]) for row in self.dues.get(member, ())},
+            purchases=None if purchases is None else purchases.copy(),
         )
 
 
@@ -139,8 +146,18 @@ async def load(
     if due or repeats:
         whole |= await _load_due(wire, loaded, due, repeats, latest)
     loaded.rest_due_at.update(dict.fromkeys(whole))
+    backward = lookback.backward(commands)
+    if backward:
+        found = await lookback.load(wire, backward)
+        loaded.purchases.update(found.of_member)
+        loaded.hold_members.update(found.holds)
     await _load_holds(wire, loaded, whole)
     await _load_rare(wire, loaded, commands)
+    if backward:
+        await _load_emptied(wire, loaded, found.lots)
+    debtors = [member for member, row in loaded.balances.items() if row[4]]
+    if debtors:
+        await _load_dues(wire, loaded, debtors)
 
 
 async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:
@@ -237,6 +254,21 @@ async def _load_holds(wire: Wire, loaded: Loaded, whole: set[int]) -> None:
         flight.run(store.EMPTY_LOTS, *store.of_lots(sorted(empty)))
         for row in (await flight.land())[0]:
             loaded.lots.setdefault(row[0], []).append(row)
+
+
+async def _load_emptied(wire: Wire, loaded: Loaded, lots: Sequence[tuple[int, int]]) -> None:
+    """Lots, (member, id), that a return may fill again though nothing is left in them."""
+    if lots:
+        flight = wire.flight()
+        flight.run(store.EMPTY_LOTS, *store.of_lots(lots))
+        for row in (await flight.land())[0]:
+            loaded.lots.setdefault(row[0], []).append(row)
+
+
+async def _load_dues(wire: Wire, loaded: Loaded, debtors: Sequence[int]) -> None:
+    flight = wire.flight()
+    flight.run(lookback.DUES, *store.of_members(debtors))
+    loaded.dues.update(_by_first((await flight.land())[0]))
 
 
 def _by_first(rows: Iterable[Row]) -> dict[int, list[Row]]:

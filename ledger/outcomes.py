@@ -42,6 +42,50 @@ class SliceTaken(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like
     points: int
 
 
+class LineBack(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """What the return of a line (its quantity in thousandths) took back, gave back, and leaves to pay."""
+
+    line: int
+    quantity_milli: int
+    points_taken: int
+    points_restored: int
+    money_micro: int
+
+
+class LotBack(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """Points that went back to a lot, and when they expire there."""
+
+    lot: int
+    points: int
+    expires_at: datetime
+
+
+class Returned(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """What a return or a reversal did.
+
+    `purchase` is the first operation of the receipt, of a reversal the one undone. Of the points
+    earned, `cancelled` were still pending, `taken` were available, `due` are owed from now on.
+    `lots` got the burned points back. Money is in micro-units.
+    """
+
+    purchase: int
+    lines: tuple[LineBack, ...] = ()
+    cancelled: int = 0
+    taken: int = 0
+    due: int = 0
+    lots: tuple[LotBack, ...] = ()
+
+    @property
+    def restored(self) -> int:
+        """Burned points that the member has again."""
+        return sum(lot.points for lot in self.lots)
+
+    @property
+    def money_micro(self) -> int:
+        """Money to be paid back."""
+        return sum(line.money_micro for line in self.lines)
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """The one answer to a command.
 
@@ -49,7 +93,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     `refused` tells a refusal; then nothing moved. `balance` is the member's after it.
     `points` is what the operation moved: earned, held, redeemed or given back. `hold`,
     `hold_left` and `hold_expires_at` tell the hold it made or used, `available_at` when
-    earned points are released (None: at once), `slices` which lots gave how much.
+    earned points are released (None: at once), `slices` which lots gave how much, `returned`
+    what a return or reversal did.
     `detail` is the command's own detail as first stored. `replayed` is said of a repeat.
     """
 
@@ -67,3 +112,4 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     slices: tuple[SliceTaken, ...] = ()
     detail: bytes = b""
     replayed: bool = False
+    returned: Returned | None = None

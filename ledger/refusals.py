@@ -124,6 +124,63 @@ class AheadOfClock(Refusal):
         super().__init__("the points left a moment ahead of the clock here: try again")
 
 
+class OperationNotFound(Refusal):
+    """No such operation, or it is another partner's: the two are not told apart."""
+
+    code = "OPERATION_NOT_FOUND"
+
+    def __init__(self, field: tuple[str, ...] = ("operation",)) -> None:
+        super().__init__("no such operation", field=field)
+
+
+class NotReturnable(Refusal):
+    """The operation exists, and nothing of it can be given back or taken back."""
+
+    code = "NOT_RETURNABLE"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, field=("operation",))
+
+
+class ReturnExceedsOriginal(Refusal):
+    """More of a line comes back than was bought and has not come back yet."""
+
+    code = "RETURN_EXCEEDS_ORIGINAL"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, field=("lines",))
+
+
+class HoldOpen(Refusal):
+    """Points of the purchase are still held, so it is not known yet how many paid for it."""
+
+    code = "HOLD_OPEN"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("points are still held for this purchase: capture or void the hold first")
+
+
+class AlreadyReturned(Refusal):
+    """Part of the operation has come back already, so it cannot be undone whole."""
+
+    code = "ALREADY_RETURNED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "goods of this purchase have come back already: return the rest instead", field=("operation",)
+        )
+
+
+class AlreadyReversed(Refusal):
+    """The operation was undone before."""
+
+    code = "ALREADY_REVERSED"
+
+    def __init__(self) -> None:
+        super().__init__("this operation was reversed already", field=("operation",))
+
+
 class BucketFenced(Refusal):
     """A proof failed here: the bucket is read-only until a person lifts the fence."""
 

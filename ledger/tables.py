@@ -1,8 +1,8 @@
 """The ledger's tables: history that is only ever added to, and the state it sums up to.
 
 History (`operations`, `lines`, `blocks`) is partitioned by month of `recorded_at`. State
-(`heads`, `wallets`, `lots`, `holds`, `slices`, `flows`, `stock`) is moved under the lock of
-its bucket's head and can be recomputed from history: `kopilka prove` does.
+(`heads`, `wallets`, `lots`, `holds`, `slices`, `dues`, `returned`, `flows`, `stock`) is moved
+under the lock of its bucket's head and can be recomputed from history: `kopilka prove` does.
 """
 
 from __future__ import annotations
@@ -252,6 +252,35 @@ transits = Table(
 
 `points` is what `in_transit` holds of them: those owed by the member count against those owed to it.
 """
+
+dues = Table(
+    "dues",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("operation", BigInteger, nullable=False),
+    Column("issuer", Integer, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("original", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("points_left", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "member", "operation"),
+    CheckConstraint("points > 0 AND points_left BETWEEN 0 AND points", name="within"),
+)
+
+returned = Table(
+    "returned",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("operation", BigInteger, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("quantity_milli", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("money_micro", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "operation", "line"),
+    CheckConstraint("quantity_milli >= 0 AND points >= 0 AND money_micro >= 0", name="floor"),
+)
 
 FLOW_CELL: Final = (
     "bucket",

@@ -8,11 +8,13 @@ from typing import Final
 import msgspec
 
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS, REDEEMED
+from .dues import Due
 from .holds import Hold, Slice
-from .journal import Journal
+from .journal import Journal, Undoing
 from .kernel.ids import compose, sequence_of
 from .lots import Lot
 from .outcomes import Balance
+from .purchases import Purchases
 from .transits import Transit
 
 
@@ -24,6 +26,8 @@ class Wallet(msgspec.Struct, gc=False):
     given what its commands need, and `rest_due_at` says when the first of the others falls due.
     `merged_into` is the member's survivor, 0 for none. `transits` are those its commands name.
     Where members are noticed before points expire, a release does not arm (`arms_at_release`).
+    `dues` are those of `clawback_due`, by the operation that made them; `purchases` is there
+    only when a command of the batch looks back at one.
     """
 
     member: int
@@ -37,6 +41,8 @@ class Wallet(msgspec.Struct, gc=False):
     lots: dict[int, Lot] = {}
     holds: dict[int, Hold] = {}
     transits: dict[int, Transit] = {}
+    dues: dict[int, Due] = {}
+    purchases: Purchases | None = None
 
     @property
     def pending(self) -> int:
@@ -98,7 +104,18 @@ class Wallet(msgspec.Struct, gc=False):
                     lot.armed_at = journal.occurred_at or lot.earned_at
         self._apply_hold(journal, operation)
         self._apply_changes(journal)
+        if journal.undoes is not None:
+            self._apply_undoing(journal.undoes)
+        for due, points in journal.recovers:
+            self.dues[due].points_left -= points
         self.look_ahead()
+
+    def _apply_undoing(self, undoes: Undoing) -> None:
+        if undoes.due is not None:
+            self.dues[undoes.due.operation] = msgspec.structs.replace(undoes.due)
+        assert self.purchases is not None, "whatever undoes looked back"
+        for mark in undoes.marks:
+            self.purchases.marks[mark.operation, mark.line] = mark
 
     def _apply_hold(self, journal: Journal, operation: int) -> None:
         opened = journal.opens

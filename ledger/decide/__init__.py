@@ -19,6 +19,8 @@ from ledger.commands import (
     Open,
     PassFence,
     PostMoney,
+    ReturnPurchase,
+    Reverse,
     Settle,
     Transfer,
     Void,
@@ -27,12 +29,22 @@ from ledger.journal import Journal
 from ledger.refusals import MemberFrozen
 from ledger.wallet import Wallet
 
-from . import arming, burning, earning, novating, opening, travelling
+from . import arming, burning, earning, novating, opening, returning, reversing, travelling
 from .due import next_due
+from .recovering import recover
 from .situation import Situation
 from .travelling import follow
 
-__all__ = ["NEEDS_WHOLE_WALLET", "Situation", "decide", "follow", "follows_survivor", "kind_of", "next_due"]
+__all__ = [
+    "NEEDS_WHOLE_WALLET",
+    "Situation",
+    "decide",
+    "follow",
+    "follows_survivor",
+    "kind_of",
+    "next_due",
+    "recover",
+]
 
 _DECIDERS: Final[dict[type[Command], tuple[str, Callable[[Wallet, Any, Situation], Journal]]]] = {
     Earn: ("earn", earning.earn),
@@ -47,6 +59,8 @@ _DECIDERS: Final[dict[type[Command], tuple[str, Callable[[Wallet, Any, Situation
     Conclude: ("conclude", travelling.conclude),
     Novate: ("novate", novating.novate),
     ArmExpiry: ("arm_expiry", arming.arm_expiry),
+    ReturnPurchase: ("return", returning.return_purchase),
+    Reverse: ("reverse", reversing.reverse),
 }
 
 _KINDS: Final[dict[type[Command], str]] = {
@@ -56,7 +70,9 @@ _KINDS: Final[dict[type[Command], str]] = {
     PostMoney: "money",
 }
 
-NEEDS_WHOLE_WALLET: Final = frozenset({Authorize, Capture, Void, Burn, Transfer, Merge, Novate, ArmExpiry})
+NEEDS_WHOLE_WALLET: Final = frozenset(
+    {Authorize, Capture, Void, Burn, ReturnPurchase, Reverse, Transfer, Merge, Novate, ArmExpiry}
+)
 """Commands that read lots or holds; an earn gets by with the balances."""
 
 

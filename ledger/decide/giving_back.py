@@ -35,7 +35,7 @@ def give_back(
             lot_to = lot_id(situation.operation, len(children))
             expired_at = part.expires_at
             expires_at = end_of_day(situation.at, situation.zone, after_days=GRACE_DAYS)
-            children.append(_child(wallet.lots[part.lot], lot_to, expires_at, points))
+            children.append(child_of(wallet.lots[part.lot], lot_to, expires_at, points))
         lines.append(
             Line(
                 HELD,
@@ -66,7 +66,8 @@ def end_of_day(at: datetime, zone: ZoneInfo, *, after_days: int = 0) -> datetime
     return datetime.combine(day_after, time.min, zone).astimezone(at.tzinfo)
 
 
-def _child(parent: Lot, id_: int, expires_at: datetime, points: int) -> Lot:
+def child_of(parent: Lot, id_: int, expires_at: datetime, points: int) -> Lot:
+    """A lot for points of `parent` that came back too late: all is inherited but the expiry."""
     return Lot(
         id_,
         parent.issuer,

@@ -7,7 +7,21 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from ledger import ArmExpiry, Authorize, Burn, Capture, Earn, Merge, Transfer, Void
+from ledger import (
+    ArmExpiry,
+    Authorize,
+    Burn,
+    Capture,
+    Earn,
+    Item,
+    LineReturned,
+    Merge,
+    ReceiptKey,
+    ReturnPurchase,
+    Reverse,
+    Transfer,
+    Void,
+)
 from ledger.kernel.ids import compose
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,3 +87,24 @@ def a_merge(survivor: int, *, key: str | None = None, **given: Any) -> Merge:
 def an_arming(*, until: datetime, notice_days: int, key: str | None = None, **given: Any) -> ArmExpiry:
     """A notice given to MEMBER of everything that expires before `until`."""
     return ArmExpiry(**_common(key, {"partner": 0, "until": until, "notice_days": notice_days, **given}))
+
+
+def a_return(operation: int, *lines: tuple[int, int], key: str | None = None, **given: Any) -> ReturnPurchase:
+    """Lines, (number, thousandths), of a purchase at A come back; all that is left when there are none."""
+    asked = tuple(LineReturned(line=line, quantity_milli=milli) for line, milli in lines)
+    return ReturnPurchase(**_common(key, {"operation": operation, "lines": asked, **given}))
+
+
+def a_reversal(operation: int, *, key: str | None = None, **given: Any) -> Reverse:
+    """An operation of A undone whole."""
+    return Reverse(**_common(key, {"operation": operation, **given}))
+
+
+def an_item(line: int = 0, *, pieces: int = 1, price: int = 0, **given: Any) -> Item:
+    """A line of whole pieces; `price` in micro-units for all of them."""
+    return Item(line=line, quantity_milli=pieces * 1_000, money_micro=price, **given)
+
+
+def a_receipt(number: str = "1") -> ReceiptKey:
+    """A receipt of terminal 1, in the outlet of commands that name none."""
+    return ReceiptKey(outlet=0, terminal="1", number=number)
