@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ledger import transit_proof
+from ledger import recount_returns, transit_proof
 from ledger.accounts import FLOW_OF, STOCK_SIGN
 from ledger.evidence import sealing
 from ledger.evidence.history import WHOLE_HISTORY
@@ -101,6 +101,10 @@ async def _find_in_flow_hashes(connection: AsyncConnection) -> list[Finding]:
     return [Finding("flow_hashes", flaw.bucket, flaw.row) async for flaw in flow_flaws(connection)]
 
 
+async def _find_in_returns(connection: AsyncConnection) -> list[Finding]:
+    return [Finding("returned", flaw.bucket, flaw.row) async for flaw in recount_returns.flaws(connection)]
+
+
 _FLOW_CASES: Final = " ".join(
     f"WHEN debit = {debit} AND credit = {credit} THEN '{operation}'"
     for (debit, credit), operation in FLOW_OF.items()
@@ -161,6 +165,34 @@ INVARIANTS: Final = (
            OR coalesce(w.held, 0) <> coalesce(m.held, 0)
            OR coalesce(w.clawback_due, 0) <> coalesce(m.due, 0)
         """,
+    ),
+    by_query(
+        "dues",
+        "what members owe equals the sum of their dues",
+        """
+        SELECT w.bucket, format('wallet of member %s: owes %s; its dues: %s', w.member, w.clawback_due,
+                                coalesce(d.points, 0))
+        FROM wallets w
+        FULL JOIN (SELECT member, sum(points_left) AS points FROM dues GROUP BY member) d USING (member)
+        WHERE coalesce(w.clawback_due, 0) <> coalesce(d.points, 0)
+        """,
+    ),
+    by_query(
+        "due_lines",
+        "every due is what its return could not take back",
+        """
+        SELECT coalesce(d.bucket, l.bucket),
+               format('due of operation %s: %s points; its lines: %s', operation, d.points, l.points)
+        FROM dues d
+        FULL JOIN (SELECT bucket, operation, sum(amount) AS points FROM lines
+                   WHERE debit = 5 AND credit = 8 GROUP BY bucket, operation) l USING (operation)
+        WHERE d.points IS DISTINCT FROM l.points
+        """,
+    ),
+    Invariant(
+        "returned",
+        "what came back of a purchase is what its returns say, and no more than was bought",
+        _find_in_returns,
     ),
     by_query(
         "flows",

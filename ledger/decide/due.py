@@ -25,7 +25,7 @@ def next_due(wallet: Wallet, situation: Situation) -> Journal | None:
     released = [lot for lot in wallet.lots.values() if lot.pending and lot.available_at == at]
     if released:
         return _release(released, at)
-    for hold in wallet.holds.values():
+    for hold in sorted(wallet.holds.values(), key=lambda hold: hold.id):
         if hold.is_open and hold.expires_at == at:
             remains = [(part, part.left) for part in hold.slices if part.left]
             lines, children = give_back(
