@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -184,6 +184,21 @@ class Ledger:
         """The stored operation with this id."""
         async with self._database.writer.connect() as connection:
             return await records.operation(connection, id_)
+
+    async def operations(self, ids: Collection[int]) -> dict[int, Recorded]:
+        """The stored operations among these ids."""
+        async with self._database.writer.connect() as connection:
+            return await records.operations_named(connection, ids)
+
+    async def operation_by_key(self, principal: str, key: str) -> Recorded | None:
+        """What a principal posted under a key of its own."""
+        async with self._database.writer.connect() as connection:
+            return await records.operation_by_key(connection, principal, key)
+
+    async def operations_of_receipts(self, receipts: Iterable[tuple[int, int, str, str]]) -> list[Recorded]:
+        """What was posted for receipts (partner, outlet, terminal, number): earns, burns, holds."""
+        async with self._database.writer.connect() as connection:
+            return await records.operations_of_receipts(connection, receipts)
 
     async def history(self, member: int, *, before: int | None = None, limit: int = 50) -> list[Recorded]:
         """A member's operations, newest first, older than the operation `before`."""

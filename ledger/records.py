@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .kernel.ids import BUCKETS, bucket_of
 from .keys import Keys
 from .outcomes import Balance, Outcome
+from .purchases import PURCHASED
 from .tables import heads, keys, operations, wallets
 
 _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
@@ -75,6 +76,36 @@ async def operation(connection: AsyncConnection, id_: int) -> Recorded | None:
     where = (operations.c.bucket == bucket_of(id_)) & (operations.c.id == id_)
     row = (await connection.execute(select(*_COLUMNS).where(where))).first()
     return None if row is None else _recorded(row)
+
+
+async def operations_named(connection: AsyncConnection, ids: Collection[int]) -> dict[int, Recorded]:
+    """Those of the operations that exist, by their ids; by primary key."""
+    if not ids:
+        return {}
+    place = tuple_(operations.c.bucket, operations.c.id)
+    # An id of no bucket at all is an id of nothing.
+    known = [(bucket_of(id_), id_) for id_ in ids if 0 <= bucket_of(id_) < BUCKETS]
+    rows = await connection.execute(select(*_COLUMNS).where(place.in_(known)))
+    return {row.id: _recorded(row) for row in rows}
+
+
+async def operations_of_receipts(
+    connection: AsyncConnection, receipts: Iterable[tuple[int, int, str, str]]
+) -> list[Recorded]:
+    """What was posted for receipts (partner, outlet, terminal, number), in the order of ids.
+
+    Looked for in every bucket, one probe for each kind of operation that a purchase is made of.
+    """
+    claims = {
+        Keys.of_receipt(partner, outlet, kind, terminal, number)
+        for partner, outlet, terminal, number in receipts
+        for kind in PURCHASED
+    }
+    if not claims:
+        return []
+    query = select(keys.c.operation).where(keys.c.bucket.in_(range(BUCKETS)), keys.c.key.in_(claims))
+    found = await operations_named(connection, list(await connection.scalars(query)))
+    return [found[id_] for id_ in sorted(found)]
 
 
 async def operation_by_key(connection: AsyncConnection, principal: str, key: str) -> Recorded | None:

@@ -51,6 +51,8 @@ from .receipts import (
     read_receipt,
 )
 from .requests import Answered, is_answered, once
+from .returns import Place, ReturnRequest, explain, read_lines, return_purchase
+from .reversals import ReverseRequest, reverse, reverse_for_operator
 from .rules import Ruling
 from .terms import Funding, RefundOrder, Terms
 from .till import Till
@@ -91,6 +93,7 @@ __all__ = [
     "Partner",
     "PartnerStillTrading",
     "PartnerUnknown",
+    "Place",
     "Position",
     "Programme",
     "ProgrammeExists",
@@ -103,6 +106,8 @@ __all__ = [
     "ReceiptGiven",
     "RefundOrder",
     "Request",
+    "ReturnRequest",
+    "ReverseRequest",
     "Ruling",
     "Sent",
     "Tariff",
@@ -126,6 +131,7 @@ __all__ = [
     "drive_novations",
     "earn",
     "ensure_calendar",
+    "explain",
     "is_answered",
     "make_agreement",
     "novations_of",
@@ -136,10 +142,14 @@ __all__ = [
     "post_batch",
     "quote",
     "read_events",
+    "read_lines",
     "read_receipt",
     "record",
     "reinstate_outlet",
     "reinstate_partner",
+    "return_purchase",
+    "reverse",
+    "reverse_for_operator",
     "shown_directory",
     "start_of_day",
     "suspend_outlet",

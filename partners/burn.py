@@ -184,11 +184,17 @@ def _exceeded(message: str) -> Refused:
 
 
 def _items(basket: Basket, share: Spread) -> tuple[Item, ...]:
-    rows = enumerate(zip(basket.lines, basket.totals_micro, share.points, strict=True))
+    rows = enumerate(zip(basket.lines, basket.totals_micro, share.points, share.money_off_micro, strict=True))
     return tuple(
         [
-            Item(line=index, quantity_milli=line.quantity_milli, money_micro=total, points_burned=points)
-            for index, (line, total, points) in rows
+            Item(
+                line=index,
+                quantity_milli=line.quantity_milli,
+                money_micro=total,
+                points_burned=points,
+                money_off_micro=off,
+            )
+            for index, (line, total, points, off) in rows
         ]
     )
 

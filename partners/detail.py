@@ -22,7 +22,8 @@ class LineShare(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=F
 class Detail(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The receipt as read, the explanation rule by rule and line by line, and its ruleset's version.
 
-    It names nobody: a receipt carries goods and places, the operation carries the member.
+    It names nobody: a receipt carries goods and places, the operation carries the member. Of a
+    return the receipt is its own, without lines; `reason` is given for a reversal.
     What was stored must decode for ever: fields are only appended, each with a default.
     """
 
@@ -31,6 +32,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     lines: tuple[LineShare, ...]
     ruleset: int
     quoted: bool = False
+    reason: str = ""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

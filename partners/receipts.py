@@ -111,7 +111,7 @@ def read_receipt(given: ReceiptGiven, *, currency: str) -> Receipt:
         currency=currency,
         lines=tuple(lines),
         tenders=tuple(paid),
-        occurred_at=_read_instant(given.occurred_at),
+        occurred_at=read_instant(given.occurred_at),
     )
     _check_sums(receipt)
     return receipt
@@ -140,7 +140,8 @@ def _read_money(given: MoneyGiven, currency: str, places: int, field: str) -> in
     return money(given.amount, places=places, field=field)
 
 
-def _read_instant(occurred_at: datetime | None) -> datetime | None:
+def read_instant(occurred_at: datetime | None) -> datetime | None:
+    """When a receipt says it was made. Raises `InvalidInput` and `OccurredAtOutOfRange`."""
     if not occurred_at:
         return None
     if occurred_at.tzinfo is None:

@@ -27,6 +27,7 @@ from .requests import (
     earn_request,
     void_request,
 )
+from .returns import RETURN, ReturnPurchaseInput, ReverseInput, return_request, reverse_request
 
 
 @strawberry.input(one_of=True, description="One operation of a batch, exactly one of these.")
@@ -44,6 +45,14 @@ class BatchItemInput:
         default=strawberry.UNSET, description="As `voidBurn` takes it."
     )
     burn: BurnInput | None = strawberry.field(default=strawberry.UNSET, description="As `burn` takes it.")
+    return_purchase: ReturnPurchaseInput | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="As `returnPurchase` takes it; the purchase was posted before the batch.",
+    )
+    reverse: ReverseInput | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="As `reverse` takes it; the operation was posted before the batch.",
+    )
 
 
 @strawberry.input(description="Operations to post together.")
@@ -75,6 +84,7 @@ class BatchMutation:
     @mutation(
         "earn",
         "burn",
+        RETURN,
         payload=PostBatchPayload,
         description="Post up to 500 operations, each with the outcome it would have alone. An item costs 1.",
     )
@@ -94,11 +104,14 @@ def _check_items(context: Context, items: Sequence[BatchItemInput]) -> None:
     """A batch may hold what its caller may do alone."""
     if len(items) > MAX_ITEMS:
         raise InvalidInput(f"more than {MAX_ITEMS} items", field=("items",))
-    scopes = context.known_caller.scopes
-    if "burn" not in scopes and any(item.earn is None for item in items):
-        context.known_caller.require("burn")
-    if "earn" not in scopes and any(item.earn is not None for item in items):
-        context.known_caller.require("earn")
+    for scope in sorted({_scope_of(item) for item in items}):
+        context.known_caller.require(scope)
+
+
+def _scope_of(item: BatchItemInput) -> str:
+    if item.earn is not None:
+        return "earn"
+    return RETURN if item.return_purchase is not None or item.reverse is not None else "burn"
 
 
 async def requests_of(context: Context, items: Sequence[BatchItemInput]) -> list[Request | Refused]:
@@ -116,7 +129,7 @@ def _request(
         return presence
     try:
         if presence is None:
-            return _on_hold(item)
+            return _on_posted(item)
         if item.earn is not None:
             return earn_request(context, item.earn, presence)
         if item.burn is not None:
@@ -127,8 +140,13 @@ def _request(
         return Refused.of(refusal)
 
 
-def _on_hold(item: BatchItemInput) -> Request:
+def _on_posted(item: BatchItemInput) -> Request:
+    """What names no member, but something posted before."""
     if item.capture_burn is not None:
         return capture_request(item.capture_burn)
+    if item.return_purchase is not None:
+        return return_request(item.return_purchase)
+    if item.reverse is not None:
+        return reverse_request(item.reverse)
     assert item.void_burn is not None, "an item is exactly one of its kinds"
     return void_request(item.void_burn)

@@ -24,6 +24,8 @@ class ErrorCode(Enum):
     """Every code of every room."""
 
     AGREEMENT_MISSING = _code("AGREEMENT_MISSING", "The partner had no agreement at that time.")
+    ALREADY_RETURNED = _code("ALREADY_RETURNED", "Part of it has come back: return the rest instead.")
+    ALREADY_REVERSED = _code("ALREADY_REVERSED", "The operation was undone before.")
     BALANCE_OPENED = _code("BALANCE_OPENED", "The member's balance was opened before, with other points.")
     AHEAD_OF_CLOCK = _code("AHEAD_OF_CLOCK", "Points would arrive before they left: try again.")
     BUCKETS_BEHIND = _code("BUCKETS_BEHIND", "The ledger still writes to that period: try again.")
@@ -40,6 +42,7 @@ class ErrorCode(Enum):
     HOLD_CLOSED = _code("HOLD_CLOSED", "The hold was captured in full, or voided.")
     HOLD_EXPIRED = _code("HOLD_EXPIRED", "The hold lapsed; its points went back to the member.")
     HOLD_NOT_FOUND = _code("HOLD_NOT_FOUND", "This partner has no such hold.")
+    HOLD_OPEN = _code("HOLD_OPEN", "Points are still held for the purchase: capture or void them first.")
     IDEMPOTENCY_CONFLICT = _code("IDEMPOTENCY_CONFLICT", "The key was used for a different request.")
     IMPORT_OUT_OF_STEP = _code(
         "IMPORT_OUT_OF_STEP", "Rows come in order and once; the message says which is the next."
@@ -55,9 +58,12 @@ class ErrorCode(Enum):
     MEMBER_TOKEN_EXPIRED = _code("MEMBER_TOKEN_EXPIRED", "The QR code is out of date: ask for a fresh one.")
     MEMBER_TOKEN_USED = _code("MEMBER_TOKEN_USED", "The QR code already backs another burn.")
     NOT_FENCED = _code("NOT_FENCED", "Nothing stands against that bucket, so there is nothing to lift.")
+    NO_NOTICES = _code("NO_NOTICES", "The programme tells nobody before points expire.")
+    NOT_RETURNABLE = _code("NOT_RETURNABLE", "Nothing of this operation can be given or taken back.")
     NOVATION_UNDER_WAY = _code("NOVATION_UNDER_WAY", "The partner's points change hands already.")
     NO_NOTICES = _code("NO_NOTICES", "The programme tells nobody before points expire.")
     OCCURRED_AT_OUT_OF_RANGE = _code("OCCURRED_AT_OUT_OF_RANGE", "The receipt is dated in the future.")
+    OPERATION_NOT_FOUND = _code("OPERATION_NOT_FOUND", "This partner has no such operation.")
     OUTLET_EXISTS = _code("OUTLET_EXISTS", "The partner already has an outlet of that code.")
     OUTLET_UNKNOWN = _code("OUTLET_UNKNOWN", "The partner has no such outlet, or the client may not use it.")
     PARTNER_STILL_TRADING = _code("PARTNER_STILL_TRADING", "A partner that leaves is suspended first.")
@@ -73,6 +79,9 @@ class ErrorCode(Enum):
     PROOF_FAILS = _code("PROOF_FAILS", "The proof does not hold there; the message names the row.")
     QUOTE_STALE = _code("QUOTE_STALE", "The quote expired or was made for something else.")
     READ_ONLY = _code("READ_ONLY", "This part of the ledger is read-only while a finding is examined.")
+    RECEIPT_AMBIGUOUS = _code(
+        "RECEIPT_AMBIGUOUS", "Several members have points on this receipt: name the operation."
+    )
     RETURN_EXCEEDS_ORIGINAL = _code("RETURN_EXCEEDS_ORIGINAL", "More is returned than was bought.")
     SAME_PERSON = _code("SAME_PERSON", "Both name the same member already.")
     STATEMENT_UNKNOWN = _code("STATEMENT_UNKNOWN", "No such statement.")

@@ -10,13 +10,14 @@ import strawberry
 from gateway.context import Info
 from ledger import Balance as KnownBalance
 from ledger import Outcome, Recorded
-from partners import Answer, Detail, LineShare, Ruling, decode_detail
+from partners import Answer, Detail, LineShare, Ruling, decode_detail, explain
 
 from .access import computed
 from .errors import UserError, user_error
 from .inclusion import proof_file
 from .money import Money, money_of
 from .node import Node, global_id, number_of
+from .returned import Returned, returned_of
 from .scalars import DateTime, Points
 
 KIND = "Operation"
@@ -38,6 +39,8 @@ class OperationKind(Enum):
     MERGE = strawberry.enum_value("MERGE", description="A member was merged into another.")
     NOVATE = strawberry.enum_value("NOVATE", description="Another obligor answers for the points now.")
     ARM_EXPIRY = strawberry.enum_value("ARM_EXPIRY", description="The member was told, so points may expire.")
+    RETURN = strawberry.enum_value("RETURN", description="Goods of a purchase came back.")
+    REVERSE = strawberry.enum_value("REVERSE", description="A mistake was undone.")
     OTHER = strawberry.enum_value("OTHER", description="A kind that this version does not name.")
 
 
@@ -51,6 +54,9 @@ class OperationState(Enum):
     REDEEMED = strawberry.enum_value("REDEEMED", description="They paid for something.")
     SENT = strawberry.enum_value("SENT", description="They set off to another member.")
     GIVEN_BACK = strawberry.enum_value("GIVEN_BACK", description="They are the member's again.")
+    RETURNED = strawberry.enum_value(
+        "RETURNED", description="They were taken back, given back, or both; `returned` says which."
+    )
     REFUSED = strawberry.enum_value("REFUSED", description="Nothing moved; `refusal` says why.")
 
 
@@ -158,7 +164,22 @@ class Operation(Node):
     @computed("Each rule that was applied or refused, in plain words.")
     def explanation(self) -> list[Explanation]:
         """Why so many points."""
-        return [] if self.detail is None else explanations(self.detail.rulings)
+        rulings = () if self.detail is None else self.detail.rulings
+        if self.outcome.returned is not None:
+            rulings += explain(self.outcome.returned)
+        return explanations(rulings)
+
+    @computed("What a return or a reversal gave back and took back; null for other operations.")
+    def returned(self) -> Returned | None:
+        """The effects of a return, in the currency of its receipt."""
+        if self.outcome.returned is None or self.detail is None:
+            return None
+        return returned_of(self.outcome.returned, self.detail.receipt.currency)
+
+    @computed("Why it was reversed, in the words of whoever did; null for other operations.")
+    def reason(self) -> str | None:
+        """The reason given for a reversal."""
+        return (self.detail.reason or None) if self.detail else None
 
     @computed(
         "A file that proves it offline, with `kopilka verify`: JSON that leads from its row to the signed "
@@ -240,6 +261,8 @@ _KINDS = {
     "merge": OperationKind.MERGE,
     "novate": OperationKind.NOVATE,
     "arm_expiry": OperationKind.ARM_EXPIRY,
+    "return": OperationKind.RETURN,
+    "reverse": OperationKind.REVERSE,
 }
 _STATES = {
     "authorize": OperationState.HELD,
@@ -253,4 +276,6 @@ _STATES = {
     "merge": OperationState.AVAILABLE,
     "novate": OperationState.AVAILABLE,
     "arm_expiry": OperationState.AVAILABLE,
+    "return": OperationState.RETURNED,
+    "reverse": OperationState.RETURNED,
 }

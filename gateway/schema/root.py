@@ -24,6 +24,7 @@ from .node import Id, Node, read_id
 from .operation import Operation
 from .operator import OperatorMutation, OperatorQuery
 from .partner import OWN_OPERATIONS, TillMutation, TillQuery, operation_for
+from .returns import ReturnMutation
 from .scalars import SCALARS
 
 _READ_ANYTHING = tuple(dict.fromkeys((*OWN_OPERATIONS, READ, MANAGE, READ_SETTLEMENT)))
@@ -53,6 +54,7 @@ class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery, ImportQuery, Mo
 @strawberry.type(description="What can be done.")
 class Mutation(
     TillMutation,
+    ReturnMutation,
     BatchMutation,
     MemberMutation,
     OperatorMutation,

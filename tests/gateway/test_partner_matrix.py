@@ -41,6 +41,7 @@ class Belongings:
     nodes: dict[str, str]
     keys: tuple[str, ...]
     hold: str
+    receipt: str
     quote: str
     handle: str
     outlet: str
@@ -90,6 +91,7 @@ async def belongings(coalition: Coalition, number: int, token: str) -> Belonging
         },
         keys=(earn["idempotencyKey"], hold["idempotencyKey"]),
         hold=held["operation"]["hold"]["id"],
+        receipt=earn["receipt"]["number"],
         quote=quote["quote"]["token"],
         handle=coalition.handle(number),
         outlet=code,
@@ -130,6 +132,35 @@ def _on_hold(_: Coalition, theirs: Belongings, __: Belongings) -> list[tuple[dic
     return [({"idempotencyKey": a_key(), "hold": theirs.hold}, "HOLD_NOT_FOUND")]
 
 
+def _taken_back(
+    coalition: Coalition, theirs: Belongings, own: Belongings
+) -> list[tuple[dict[str, Any], str]]:
+    """Another's purchase, by its operation and by its receipt; another's shop for the return."""
+    name = {"terminal": "1", "number": theirs.receipt}
+    tried: list[tuple[dict[str, Any], str, str]] = [
+        ({"operation": theirs.nodes["Operation"]}, own.outlet, "OPERATION_NOT_FOUND"),
+        ({"receipt": name | {"outlet": theirs.outlet}}, own.outlet, "OPERATION_NOT_FOUND"),
+        ({"receipt": name | {"outlet": own.outlet}}, own.outlet, "OPERATION_NOT_FOUND"),
+        ({"operation": own.nodes["Operation"]}, theirs.outlet, "OUTLET_UNKNOWN"),
+    ]
+    return [
+        (
+            {
+                "idempotencyKey": a_key(),
+                "purchase": purchase,
+                "receipt": {"outlet": outlet, "terminal": "1", "number": a_key()},
+            },
+            code,
+        )
+        for purchase, outlet, code in tried
+    ]
+
+
+def _reversed(coalition: Coalition, theirs: Belongings, own: Belongings) -> list[tuple[dict[str, Any], str]]:
+    given = {"idempotencyKey": a_key(), "operation": theirs.nodes["Operation"], "reason": "not mine"}
+    return [(given, "OPERATION_NOT_FOUND")]
+
+
 def _refused(
     inputs: Callable[[Coalition, Belongings, Belongings], list[tuple[dict[str, Any], str]]],
 ) -> Thief:
@@ -149,6 +180,8 @@ def _batch(coalition: Coalition, theirs: Belongings, own: Belongings) -> list[Th
         *(("earn", *each) for each in _purchases(an_earn)(coalition, theirs, own)),
         *(("burn", *each) for each in _purchases(a_burn)(coalition, theirs, own)[1:]),
         *((kind, *each) for kind in ("captureBurn", "voidBurn") for each in _on_hold(coalition, theirs, own)),
+        *(("returnPurchase", *each) for each in _taken_back(coalition, theirs, own)),
+        *(("reverse", *each) for each in _reversed(coalition, theirs, own)),
     ]
     return [
         Theft({"input": {"items": [{kind: given} for kind, given, _ in tried]}}, [code for *_, code in tried])
@@ -178,6 +211,8 @@ THEFTS: dict[str, Thief] = {
     "burn": _refused(_purchases(a_burn)),
     "captureBurn": _refused(_on_hold),
     "voidBurn": _refused(_on_hold),
+    "returnPurchase": _refused(_taken_back),
+    "reverse": _refused(_reversed),
     "postBatch": _batch,
     "memberResolve": _refused(
         lambda _, theirs, __: [({"member": {"handle": theirs.handle}}, "MEMBER_NOT_FOUND")]
