@@ -266,7 +266,7 @@ async def test_what_makes_no_sense_is_refused_at_its_place_and_moves_nothing(coa
     before = await coalition.services.ledger.balance(coalition.member)
 
     for changes, code, field in NONSENSE:
-        payload = await coalition.do("returnPurchase", MONEY, a_return({"operation": earn}, **changes))
+        payload = await coalition.do("returnPurchase", MONEY, a_return({"operation": earn}) | changes)
 
         assert [(each["code"], each["field"]) for each in payload["userErrors"]] == [(code, field)], changes
     assert await coalition.services.ledger.balance(coalition.member) == before
@@ -286,10 +286,10 @@ async def test_a_receipt_of_two_members_names_no_purchase(coalition: Coalition) 
     receipt = three_loaves()
     enrolled = await coalition.do(
         "memberEnrol",
-        "member { handle } userErrors { code }",
+        "enrolment { handle } userErrors { code }",
         {"idempotencyKey": a_key(), "identifier": {"phone": "+79160000001"}, "consents": []},
     )
-    for handle in (coalition.handle(), enrolled["member"]["handle"]):
+    for handle in (coalition.handle(), enrolled["enrolment"]["handle"]):
         await coalition.do("earn", RETURN, an_earn(coalition, receipt=receipt, member={"handle": handle}))
 
     payload = await coalition.do("returnPurchase", MONEY, a_return(by_receipt(receipt)))

@@ -60,7 +60,7 @@ async def test_a_reversed_burn_gives_every_point_back(ledger: Ledger, database: 
     ]
     assert await ledger.balance(MEMBER) == Balance(available=120)
     async with database.writer.connect() as connection:
-        back = [f for f in await flows.of_period(connection, 2) if f.operation == "burn_return"]
+        back = [f for f in await flows.so_far(connection, 2) if f.operation == "burn_return"]
     assert [(f.redeemer, f.terms, f.origin_period, f.points) for f in back] == [(B, 12, 1, 100)]
     await proving.holds(database)
 

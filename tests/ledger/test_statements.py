@@ -19,10 +19,12 @@ from ledger.kernel.wire import Flight, Statement, Wire
 from tests.servers import Urls
 
 from . import proving
-from .builders import START, a_burn, a_capture, a_void, an_authorization, an_earn
+from .builders import START, a_burn, a_capture, a_receipt, a_return, a_void, an_authorization, an_earn
 from .instances import a_process, code, codes, extend_calendar
 
-OF_BUCKETS = "heads|keys|operations|lines|blocks|wallets|lots|holds|slices|flows|stock|stock_at_fence"
+OF_BUCKETS = (
+    "heads|keys|operations|lines|blocks|wallets|lots|holds|slices|dues|returned|flows|stock|stock_at_fence"
+)
 
 _TABLE = re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO)\s+({OF_BUCKETS})\b")
 _BINDING = re.compile(
@@ -73,6 +75,14 @@ async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Le
     await overheard.submit_many([an_earn(7, member=member, key=f"again-{member}") for member in own])
     await overheard.submit_many([an_earn(7, member=member, key=f"again-{member}") for member in own])
     await overheard.advance(datetime(2026, 1, 31, tzinfo=UTC))  # holds lapse
+    bought = await overheard.submit_many(
+        [an_earn(9, member=member, receipt=a_receipt(), occurred_at=START) for member in own]
+    )
+    await overheard.submit_many([a_burn(110, member=member) for member in own])
+    await overheard.submit_many(
+        [a_return(each.operation, member=each.operation >> 56 << 56 | 1) for each in bought]
+    )
+    await overheard.submit_many([an_earn(4, member=member) for member in own])  # recovers what is due
 
     about_buckets = [(said.sql, args) for said, args in Listening.heard if _TABLE.search(said.sql)]
 
@@ -85,7 +95,9 @@ async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Le
 
 
 async def test_no_statement_of_the_posting_path_scans_a_table(overheard: Ledger, database: Database) -> None:
-    await overheard.submit_many([an_earn(100), a_burn(10), an_authorization(5)])
+    posted = await overheard.submit_many([an_earn(100, receipt=a_receipt()), a_burn(10), an_authorization(5)])
+    await overheard.submit(a_return(posted[0].operation))
+    await overheard.submit(an_earn(1))
     reads = {
         said.sql: args
         for said, args in Listening.heard

@@ -6,8 +6,8 @@ from alembic import op
 
 from gateway.migrations.roles import grant
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 TABLES = {
     "dues": """
