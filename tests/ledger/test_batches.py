@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from ledger import Command, Ledger, Outcome
+from ledger import Command, Ledger, Outcome, Returned
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
@@ -22,11 +22,24 @@ from ledger.tables import stock_now as stock
 from tests.servers import Urls
 
 from . import proving
-from .builders import START, a_burn, a_capture, a_void, an_authorization, an_earn
+from .builders import (
+    START,
+    a_burn,
+    a_capture,
+    a_receipt,
+    a_return,
+    a_reversal,
+    a_void,
+    an_authorization,
+    an_earn,
+    an_item,
+)
 from .instances import code, extend_calendar
 
 BUCKETS: Final = (3, 3, 4, 60)
 """Of each member: two share a bucket, two do not."""
+
+RETURNABLE: Final = ("earn", "burn", "authorize", "capture")
 
 member = st.integers(0, len(BUCKETS) - 1)
 partner = st.integers(1, 2)
@@ -45,11 +58,15 @@ class Step:
     hours: int
     hold: int
     final: bool
+    receipt: int
+    operation: int
 
 
 steps = st.builds(
     Step,
-    kind=st.sampled_from(["earn", "earn", "burn", "authorize", "capture", "void"]),
+    kind=st.sampled_from(
+        ["earn", "earn", "earn", "burn", "authorize", "capture", "void", "return", "return", "reverse"]
+    ),
     member=member,
     partner=partner,
     points=points,
@@ -57,6 +74,8 @@ steps = st.builds(
     hours=st.integers(0, 40),
     hold=st.integers(0, 3),
     final=st.booleans(),
+    receipt=st.integers(0, 2),
+    operation=st.integers(0, 4),
 )
 
 
@@ -118,6 +137,7 @@ class World:
         self.ledger = ledger
         self.number = number
         self.holds: dict[int, list[int]] = {}
+        self.posted: dict[int, list[int]] = {}
 
     def commands(self, of_round: Round) -> list[Command]:
         """Built before any is posted: a hold of this round is not known yet."""
@@ -128,6 +148,8 @@ class World:
         for step, outcome in zip(of_round.steps, outcomes, strict=True):
             if outcome.kind == "authorize" and outcome.hold is not None and not outcome.replayed:
                 self.holds.setdefault(step.member, []).append(outcome.hold)
+            if outcome.kind in RETURNABLE and outcome.refused is None and not outcome.replayed:
+                self.posted.setdefault(step.member, []).append(outcome.operation)
 
     def _command(self, step: Step) -> Command:
         now = self.ledger.clock.now()
@@ -136,32 +158,43 @@ class World:
             "key": f"{self.number}-{step.member}-{step.key}",
             "partner": self._partner(step.partner),
             "occurred_at": now,
-            "digest": repr((step.kind, step.partner, step.points)).encode(),
+            "digest": repr((step.kind, step.partner, step.points, step.receipt, step.operation)).encode(),
         }
+        member_id = self._member(step.member)
+        goods: dict[str, Any] = {"receipt": a_receipt(str(step.receipt)) if step.receipt else None}
         own = self.holds.get(step.member, [])
         hold = own[step.hold % len(own)] if own else compose(BUCKETS[step.member], 1 << 50)
         match step.kind:
             case "earn":
                 pending = now + timedelta(hours=step.hours) if step.hours > 20 else None
                 expires_at = now + timedelta(hours=41 + step.hours)
+                goods["items"] = (an_item(pieces=3, price=100, points_earned=step.points),)
                 return an_earn(
                     step.points,
-                    member=self._member(step.member),
+                    member=member_id,
                     available_at=pending,
                     expires_at=expires_at,
+                    **goods,
                     **common,
                 )
             case "burn":
-                return a_burn(step.points, member=self._member(step.member), **common)
+                return a_burn(step.points, member=member_id, **goods, **common)
             case "authorize":
                 until = now + timedelta(hours=1 + step.hours)
-                return an_authorization(
-                    step.points, member=self._member(step.member), expires_at=until, **common
-                )
+                return an_authorization(step.points, member=member_id, expires_at=until, **goods, **common)
+            case "return":
+                lines = () if step.final else ((0, 500),)
+                return a_return(self._operation(step), *lines, member=member_id, **common)
+            case "reverse":
+                return a_reversal(self._operation(step), member=member_id, **common)
             case "capture":
                 return a_capture(hold, step.points, final=step.final, **common)
             case _:
                 return a_void(hold, **common)
+
+    def _operation(self, step: Step) -> int:
+        own = self.posted.get(step.member, [])
+        return own[step.operation % len(own)] if own else compose(BUCKETS[step.member], 1 << 50)
 
     def _member(self, number: int) -> int:
         return compose(BUCKETS[number], self.number * 10 + number)
@@ -183,6 +216,7 @@ class World:
                 outcome.available_at,
                 outcome.expires_at,
                 [(taken.points, taken.issuer % 10, taken.tariff % 10) for taken in outcome.slices],
+                outcome.returned and _effects(outcome.returned),
             )
             for outcome in outcomes
         ]
@@ -215,6 +249,12 @@ class World:
                     if row.points
                 ),
             ]  # fmt: skip
+
+
+def _effects(returned: Returned) -> list[Any]:
+    """What a return did, without ids."""
+    lots_back = [(lot.points, lot.expires_at) for lot in returned.lots]
+    return [returned.lines, returned.cancelled, returned.taken, returned.due, lots_back]
 
 
 class Bench:

@@ -22,7 +22,7 @@ from ledger.tables import blocks, heads, operations
 from tests.servers import Urls
 
 from . import proving
-from .builders import MEMBER, START, A, a_burn, a_capture, a_void, an_authorization, an_earn
+from .builders import MEMBER, START, A, B, C, a_burn, a_capture, a_return, a_void, an_authorization, an_earn
 from .instances import a_process, code, codes
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -233,6 +233,100 @@ async def test_a_partner_in_every_transaction_keeps_its_figures(
     async with database.writer.connect() as connection:
         (flow,) = await flows.so_far(connection, 1)
     assert (flow.points, flow.count) == (3 * 128, 128)
+    await proving.holds(database)
+
+
+async def test_a_refund_that_is_repeated_gives_back_once(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    """Elsewhere a refund sent twice, under one key or two, is paid out twice."""
+    await ledger.submit(an_earn(100))
+    burned = (await ledger.submit(a_burn(60))).operation
+
+    async with a_process(urls) as other:
+        tries = await asyncio.gather(
+            *(own.submit(a_return(burned, partner=B)) for _ in range(8) for own in (ledger, other)),
+            *(own.submit(a_return(burned, partner=B, key="r")) for _ in range(8) for own in (ledger, other)),
+        )
+
+    fresh = [outcome for outcome in tries if not outcome.replayed]
+    accepted = {outcome.operation for outcome in tries if outcome.refused is None}
+    assert len(accepted) == 1
+    assert set(codes(fresh)) <= {"OK", "RETURN_EXCEEDS_ORIGINAL"}
+    assert await ledger.balance(MEMBER) == Balance(available=100)
+    await proving.holds(database)
+
+
+@pytest.mark.parametrize("spent", [60, 100])
+async def test_a_burn_that_is_refunded_after_its_lot_expired_leaves_points_to_spend(
+    ledger: Ledger, database: Database, spent: int
+) -> None:
+    """Elsewhere they go back to the dead lot and are lost, or live for ever; emptied lots are forgotten."""
+    await ledger.submit(an_earn(100, expires_at=START + 10 * DAY))
+    burned = (await ledger.submit(a_burn(spent))).operation
+    await ledger.advance(START + 12 * DAY)
+
+    outcome = await ledger.submit(a_return(burned, partner=B))
+    lives = await ledger.balance(MEMBER)
+    await ledger.advance(START + 27 * DAY)
+
+    assert outcome.returned is not None
+    assert [(lot.points, lot.expires_at) for lot in outcome.returned.lots] == [(spent, START + 27 * DAY)]
+    assert lives == Balance(available=spent)
+    assert await ledger.balance(MEMBER) == Balance()
+    await proving.holds(database)
+
+
+async def test_a_return_in_a_later_month_is_booked_there_and_says_where_it_comes_from(
+    ledger: Ledger, database: Database
+) -> None:
+    """Elsewhere it changes the closed month, or the month it was bought in is forgotten."""
+    await ledger.submit(an_earn(100, partner=C))
+    earned = (await ledger.submit(an_earn(30, partner=A))).operation
+    burned = (await ledger.submit(a_burn(50))).operation
+    await ledger.advance(START + 40 * DAY)
+
+    await ledger.submit_many([a_return(earned), a_return(burned, partner=B)])
+
+    async with database.writer.connect() as connection:
+        first = {flow.operation for flow in await flows.so_far(connection, 1)}
+        later = [
+            (flow.operation, flow.points, flow.origin_period) for flow in await flows.so_far(connection, 2)
+        ]
+    assert first == {"release", "burn"}
+    assert later == [("claw_back", 30, 1), ("burn_return", 50, 1)]
+    await proving.holds(database)
+
+
+async def test_a_claw_back_larger_than_the_balance_takes_no_balance_below_zero(
+    ledger: Ledger, database: Database
+) -> None:
+    """Elsewhere the balance goes negative and every later sum with it, or the rest is forgiven."""
+    purchases = [(await ledger.submit(an_earn(points))).operation for points in (70, 30)]
+    await ledger.submit(a_burn(90))
+
+    outcomes = await ledger.submit_many([a_return(purchase) for purchase in purchases])
+
+    assert codes(outcomes) == ["OK", "OK"]
+    assert [outcome.balance for outcome in outcomes] == [
+        Balance(clawback_due=60),
+        Balance(clawback_due=90),
+    ]
+    await proving.holds(database)
+
+
+async def test_later_earns_pay_a_debt_once_and_then_are_the_members(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    """Elsewhere two earns at once each pay the whole of it."""
+    purchase = (await ledger.submit(an_earn(100))).operation
+    await ledger.submit(a_burn(100))
+    await ledger.submit(a_return(purchase))
+
+    async with a_process(urls) as other:
+        await asyncio.gather(*(own.submit(an_earn(9)) for _ in range(10) for own in (ledger, other)))
+
+    assert await ledger.balance(MEMBER) == Balance(available=80)
     await proving.holds(database)
 
 

@@ -6,8 +6,8 @@ from alembic import op
 
 from gateway.migrations.roles import grant
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 
 TABLES = {
     "dues": """
