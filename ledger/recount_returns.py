@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.accounts import AVAILABLE, CANCELLED, REDEEMED
 from ledger.commands import Item
-from ledger.outcomes import Outcome
 from ledger.evidence.recount import Flaw
+from ledger.outcomes import Outcome
 from ledger.returned import WHOLE
 
 _RETURNS: Final = text(f"""

@@ -6,8 +6,8 @@ from alembic import op
 
 from gateway.migrations.roles import grant
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 TABLES = {
     "dues": """
