@@ -1,13 +1,18 @@
 """The ledger: what is owed, for ever. It accepts commands, decides, appends, and proves."""
 
-from . import fence, flows, leaving, notices, records, stock
+from . import fence, flows, leaving, notices, records, stock, windows
 from .commands import (
+    Adjust,
     ArmExpiry,
     Authorize,
     Burn,
     Capture,
     Command,
+    Counter,
+    Donate,
     Earn,
+    Freeze,
+    Grant,
     Item,
     LineReturned,
     Merge,
@@ -23,25 +28,32 @@ from .commands import (
     Reverse,
     Settle,
     Transfer,
+    Unfreeze,
     Void,
 )
 from .engine import Ledger
 from .flows import Flow
 from .lane import LedgerFault
-from .outcomes import Balance, LineBack, LotBack, Outcome, Returned, SliceTaken
+from .outcomes import Balance, Counted, LineBack, LotBack, Outcome, Returned, SliceTaken
 from .records import Recorded
 from .stock import Stock
 from .transits import Transit
 
 __all__ = [
+    "Adjust",
     "ArmExpiry",
     "Authorize",
     "Balance",
     "Burn",
     "Capture",
     "Command",
+    "Counted",
+    "Counter",
+    "Donate",
     "Earn",
     "Flow",
+    "Freeze",
+    "Grant",
     "Item",
     "Ledger",
     "LedgerFault",
@@ -67,6 +79,7 @@ __all__ = [
     "Stock",
     "Transfer",
     "Transit",
+    "Unfreeze",
     "Void",
     "accounts",
     "fence",
@@ -76,4 +89,5 @@ __all__ = [
     "proof",
     "records",
     "stock",
+    "windows",
 ]

@@ -2,7 +2,7 @@
 
 An account is a kind and an owner. The owner of a member's accounts is the member id, of
 `issued`, `opening`, `expired` and `cancelled` the obligor, of `redeemed` and `settle` the partner, of
-`in_transit` the operation that sent the points off.
+`in_transit` the operation that sent the points off, of `adjust` the reason.
 A member's accounts are what is owed to the member: a credit raises them. `clawback_due` is
 what the member owes: a debit raises it.
 """
@@ -92,6 +92,8 @@ FLOW_OF: Final = {
     (IN_TRANSIT, AVAILABLE): "transfer_in",
     (IN_TRANSIT, ISSUED): "novate_out",
     (ISSUED, IN_TRANSIT): "novate_in",
+    (ADJUST, AVAILABLE): "adjust",
+    (AVAILABLE, ADJUST): "adjust_down",
 }
 """(debit, credit) → the operation of the flow. A pair that is not here moves no flow.
 
@@ -115,6 +117,7 @@ FLOW_CODES: Final = {
     "transfer_in": 13,
     "opening_pending": 14,
     "opening": 15,
+    "adjust_down": 16,
 }
 """Operations of flows as blocks write them, for ever; the table `flow_kinds` holds the same."""
 
@@ -130,6 +133,8 @@ STOCK_SIGN: Final = {
     "transfer_in": 1,
     "novate_out": -1,
     "novate_in": 1,
+    "adjust": 1,
+    "adjust_down": -1,
 }
 """How a flow changes a bucket's points outstanding (available + held). Pending points are not yet owed.
 

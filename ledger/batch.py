@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from . import lookback, saving, store
+from . import counters, lookback, saving, store
+from .allowances import Allowance, Place, Pools
 from .binary import instant, key_row
 from .block import Block
 from .commands import Command, PassFence, PostMoney, Refused, Settle
@@ -25,7 +26,7 @@ from .kernel.packing import integer
 from .kernel.refusals import Refusal
 from .kernel.wire import ServerRefused, Wire
 from .keys import Keys
-from .loading import Loaded, is_any_known, load, lock
+from .loading import Loaded, is_any_known, load, load_counted, lock
 from .lots import Lot
 from .outcomes import Balance, Outcome
 from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
@@ -76,6 +77,7 @@ async def run(
     now: Callable[[], datetime],
     clock_is_driven: bool,
     is_careful: bool,
+    pools: Pools,
 ) -> list[Answer]:
     """Post `commands` in one transaction and give their answers, in order.
 
@@ -84,8 +86,8 @@ async def run(
     locks. A batch that `is_careful` looks them up first, and can answer repeats.
 
     Raises `KeyKnown` when a batch that is not careful ought to have been, `CalendarOutrun` when
-    time has left the calendar given, unless it has just been read, and `StateLost` when a row of
-    state is missing.
+    time has left the calendar given, unless it has just been read, `StateLost` when a row of
+    state is missing, and `allowances.Short` when escrow of other buckets is to be called back first.
     """
     keys = [Keys.of(command) if command.key else None for command in commands]
     try:
@@ -96,6 +98,7 @@ async def run(
             raise CalendarOutrun
         made = await _make_partitions(wire, latest, months)
         await load(wire, loaded, commands, keys, at)
+        await load_counted(wire, loaded, commands, keys, at=at, zone=calendar.zone, pools=pools)
         decided = _decide_all(loaded, commands, keys, at, calendar)
         if not is_careful:
             await _look_for_unseen(wire, decided, commands, keys)
@@ -186,6 +189,10 @@ class _Decided:
         self.concluded: list[Conclusion] = []
         self.changed_dues: dict[int, tuple[int, Due]] = {}
         self.marks: dict[tuple[int, int], Mark] = {}
+        self.escrow = {place: msgspec.structs.replace(own) for place, own in loaded.escrow.items()}
+        self.spent: dict[Place, Allowance] = {}
+        self.counted: set[tuple[int, counters.Key]] = set()
+        self.frozen: set[int] = set()
         self.answers: list[Answer] = []
 
     def wallet(self, member: int) -> Wallet:
@@ -263,6 +270,20 @@ class _Decided:
         for hold in wallet.holds.values():
             if hold.id not in self.new_holds and any(part.lot in changed for part in hold.slices):
                 self.reset_holds[hold.id] = hold
+        if journal.counted:
+            self._note_counted(wallet, journal)
+        if journal.freezes is not None:
+            self.frozen.add(wallet.member)
+
+    def _note_counted(self, wallet: Wallet, journal: Journal) -> None:
+        """Spend what was drawn of escrows; remember which counters of the wallet have moved."""
+        for counted in journal.counted:
+            if counted.is_shared:
+                place = (wallet.member >> 56, counted.name, counted.window)
+                self.spent[place] = self.escrow[place]
+                self.escrow[place].used += counted.increment
+            elif (counted.name, counted.window) in wallet.counts:
+                self.counted.add((wallet.member, (counted.name, counted.window)))
 
 
 def _decide_all(
@@ -374,7 +395,8 @@ def _post_command(decided: _Decided, wallet: Wallet, command: Command, keys: Key
     if keys.token and _is_taken(decided, command.bucket, keys.token):
         raise MemberTokenUsed
     block = decided.blocks[command.bucket]
-    journal = decide(wallet, command, Situation(block.next_operation(), block.at, decided.calendar.zone))
+    situation = Situation(block.next_operation(), block.at, decided.calendar.zone, decided.escrow)
+    journal = decide(wallet, command, situation)
     return decided.post(wallet, journal.kind, command, journal, command.occurred_at)
 
 
@@ -473,4 +495,9 @@ def _changes(decided: _Decided, written: Sequence[Block]) -> saving.Changes:
         merged=decided.merged,
         sent=decided.sent,
         concluded=decided.concluded,
+        counts=[
+            (member, key, decided.wallets[member].counts[key]) for member, key in sorted(decided.counted)
+        ],
+        spent=decided.spent,
+        frozen=[decided.wallets[member] for member in sorted(decided.frozen)],
     )

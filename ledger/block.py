@@ -12,7 +12,17 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from .accounts import CLAWBACK_DUE, FLOW_CODES, FLOW_OF, IN_TRANSIT, PENDING, POINTS, REDEEMED, STOCK_SIGN
+from .accounts import (
+    ADJUST,
+    CLAWBACK_DUE,
+    FLOW_CODES,
+    FLOW_OF,
+    IN_TRANSIT,
+    PENDING,
+    POINTS,
+    REDEEMED,
+    STOCK_SIGN,
+)
 from .binary import block_row, instant, line_row, operation_row, salted
 from .chain import HASH_MODULUS, SALT_BYTES, block_hash, flow_term, leaf, merkle_root
 from .commands import Command, PostMoney, Refused
@@ -295,6 +305,7 @@ def _outcome(
         expires_at=None if journal.opens else journal.expires_at,
         slices=_slices(journal),
         returned=journal.undoes.returned if journal.undoes else None,
+        counted=journal.counted,
     )
 
 
@@ -313,7 +324,7 @@ def _slices(journal: Journal) -> tuple[SliceTaken, ...]:
 def _owner(kind: int, member: int, line: Line) -> int:
     if PENDING <= kind <= CLAWBACK_DUE:
         return member
-    if kind == IN_TRANSIT:
+    if kind in (IN_TRANSIT, ADJUST):
         return line.counterpart
     return line.redeemer if kind == REDEEMED else line.obligor
 

@@ -17,6 +17,7 @@ import msgspec
 
 from .kernel.ids import TREASURY, bucket_of
 from .kernel.refusals import Refusal
+from .refusals import LimitExceeded
 from .transits import Kind, Part, Transit
 
 TRANSIT: Final = "transit"
@@ -26,18 +27,23 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
-    """A refusal as data: what is stored and answered."""
+    """A refusal as data: what is stored and answered. `limit` names the counter that said no, if one did."""
 
     code: str
     message: str
     field: tuple[str, ...] = ()
     retryable: bool = False
+    limit: str = ""
 
     @classmethod
     def of(cls, refusal: Refusal) -> Refused:
         """The data of a raised refusal."""
         return cls(
-            code=refusal.code, message=refusal.message, field=refusal.field, retryable=refusal.retryable
+            code=refusal.code,
+            message=refusal.message,
+            field=refusal.field,
+            retryable=refusal.retryable,
+            limit=refusal.limit if isinstance(refusal, LimitExceeded) else "",
         )
 
 
@@ -66,13 +72,29 @@ class ReceiptKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     number: str
 
 
+class Counter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """`increment` (≥ 0) to be counted under `name` in `window`, one of `ledger.windows`.
+
+    A command that would take the counter past `ceiling` is refused; None has none. Which of
+    `thresholds` it reaches stands in its outcome. The counter is the member's own, unless
+    `is_shared`: then all members of all buckets share its ceiling, and thresholds are not told.
+    """
+
+    name: str
+    window: str
+    increment: int
+    ceiling: int | None = None
+    thresholds: tuple[int, ...] = ()
+    is_shared: bool = False
+
+
 class Command(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What all commands carry.
 
     `principal` owns `key`; `digest` (32 bytes) covers the canonical request before defaults.
     `detail` is stored under the operation's hash and given back unread. A command that a rule
     has already refused carries that in `refused`: its key is looked up first, and only a new
-    key lets the refusal count.
+    key lets the refusal count. An accepted command moves its `counters`, a refused one never does.
     """
 
     principal: str
@@ -85,6 +107,7 @@ class Command(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     terms: int = 0
     detail: bytes = b""
     refused: Refused | None = None
+    counters: tuple[Counter, ...] = ()
 
     @property
     def bucket(self) -> int:
@@ -294,6 +317,47 @@ class Reverse(Command, frozen=True, gc=False, kw_only=True):
     """Undo an operation that was posted by mistake, whole: an earn, a burn, a hold, its one capture."""
 
     operation: int
+
+
+class Donate(Command, frozen=True, gc=False, kw_only=True):
+    """Give `points` (> 0) of a member to the command's partner, a charity: settled as a burn there."""
+
+    points: int
+
+
+class Grant(Command, frozen=True, gc=False, kw_only=True):
+    """Give `points` (> 0) that `obligor` pays for, shown as given by the command's partner.
+
+    Available at once under `tariff`, one of the obligor's, until `expires_at`.
+    """
+
+    points: int
+    obligor: int
+    tariff: int
+    expires_at: datetime
+
+
+class Adjust(Command, frozen=True, gc=False, kw_only=True):
+    """Correct by hand: give `points`, or take them when negative, at the cost or for the good of `obligor`.
+
+    What is given is a lot of `obligor` under `tariff` that expires at `expires_at`. What is taken
+    comes from lots of `obligor`, of any tariff when that is 0, and never makes a debt. `reason`
+    is a number that means nothing here: it owns the adjustment's account.
+    """
+
+    points: int
+    obligor: int
+    tariff: int
+    reason: int
+    expires_at: datetime
+
+
+class Freeze(Command, frozen=True, gc=False, kw_only=True):
+    """Let a member neither earn nor spend. Holds made before may be captured and time goes on."""
+
+
+class Unfreeze(Command, frozen=True, gc=False, kw_only=True):
+    """Let a frozen member earn and spend again."""
 
 
 class Settle(Command, frozen=True, gc=False, kw_only=True):

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import select, text, update
 
 from . import fence, records
+from .allowances import Pools
 from .batch import Fault, Moved
 from .commands import Command, PassFence, Refused, Settle, Transfer
 from .decide import kind_of
@@ -53,6 +54,7 @@ class Ledger:
         self._advancing = asyncio.Lock()
         self._lanes = Lanes(
             database.open_wire,
+            pools=Pools(database.writer),
             now=clock.now,
             read_calendar=self._read_calendar,
             clock_is_driven=clock.is_driven,

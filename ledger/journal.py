@@ -8,7 +8,7 @@ import msgspec
 
 from .dues import Due
 from .lots import Lot
-from .outcomes import Returned, SliceTaken
+from .outcomes import Counted, Returned, SliceTaken
 from .returned import Mark
 from .transits import Conclusion, Transit
 
@@ -19,7 +19,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     One line cannot be unbalanced. The owners of its accounts follow from its dimensions.
     `lot` is the lot that the points belong to; `hold` with `slice_no` the hold slice.
     `expired_at` is set when the points change the instant they expire at: the one they had before.
-    `counterpart` is the owner of `in_transit`, or the obligor that another one relieves.
+    `counterpart` is the owner of `in_transit`, the reason of an adjustment, or the obligor that
+    another one relieves.
     """
 
     debit: int
@@ -81,6 +82,7 @@ class Journal(msgspec.Struct, frozen=True):
     `restocks` are lines that only move stock from one month of expiry to another.
     `undoes` is set on returns and reversals; `recovers` says of which dues (by their operations)
     how many points came in.
+    `freezes` stops the wallet or lets it go on; `counted` is what its counters came to.
     """
 
     kind: str
@@ -103,3 +105,5 @@ class Journal(msgspec.Struct, frozen=True):
     restocks: tuple[Line, ...] = ()
     undoes: Undoing | None = None
     recovers: tuple[tuple[int, int], ...] = ()
+    freezes: bool | None = None
+    counted: tuple[Counted, ...] = ()

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import structlog
 
+from .allowances import Pools, Short
 from .batch import Answer, CalendarOutrun, Fault, KeyKnown, run
 from .commands import Command
 from .fence import Calendar
@@ -117,6 +118,7 @@ class Lanes:
         self,
         open_wire: Callable[[], Awaitable[Wire]],
         *,
+        pools: Pools,
         now: Callable[[], datetime],
         read_calendar: Callable[[], Awaitable[Calendar | None]],
         clock_is_driven: bool,
@@ -126,6 +128,7 @@ class Lanes:
         queue_limit: int,
     ) -> None:
         self._open_wire = open_wire
+        self._pools = pools
         self._now = now
         self._read_calendar = read_calendar
         self._clock_is_driven = clock_is_driven
@@ -231,11 +234,17 @@ class Lanes:
         self, connection: Connection, lane: Lane, commands: Sequence[Command]
     ) -> Sequence[Answer]:
         calendar_is_fresh = False
+        short: Short | None = None
         while True:
             try:
+                if short is not None:
+                    await self._pools.call_back(short.needs)
+                    short = None
                 return await self._run(connection, lane, commands, calendar_is_fresh=calendar_is_fresh)
             except KeyKnown:
                 lane.careful_batches = CAREFUL_BATCHES
+            except Short as needed:
+                short = needed
             except _SERVER_LOST as error:
                 # Whether it was committed is not known: the keys tell when it is posted again.
                 log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
@@ -271,4 +280,5 @@ class Lanes:
             now=self._now,
             clock_is_driven=self._clock_is_driven,
             is_careful=is_careful,
+            pools=self._pools,
         )

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from . import lookback, store
+from . import allowances, counters, lookback, store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
+from .allowances import Allowance, Place, Pools
 from .binary import instant, moment, point_in_time
 from .changing import lots_of_obligor, named_lots
 from .commands import Command, Conclude, Novate
+from .counters import Key, unpack
 from .decide import NEEDS_WHOLE_WALLET
 from .dues import Due
 from .kernel.packing import bigint, smallints
@@ -55,6 +58,8 @@ class Loaded(msgspec.Struct):
     transits: dict[int, Transit] = {}
     dues: dict[int, list[Row]] = {}
     purchases: dict[int, Purchases] = {}
+    counts: dict[int, dict[Key, bytes]] = {}
+    escrow: dict[Place, Allowance] = {}
 
     def latest(self, at: datetime) -> datetime:
         """The instant at which everything is decided: never before what a bucket has recorded."""
@@ -87,6 +92,7 @@ class Loaded(msgspec.Struct):
             },
             dues={row[1]: Due(*row[1:]) for row in self.dues.get(member, ())},
             purchases=None if purchases is None else purchases.copy(),
+            counts={key: unpack(cells) for key, cells in self.counts.get(member, {}).items()},
         )
 
 
@@ -158,6 +164,39 @@ async def load(
     debtors = [member for member, row in loaded.balances.items() if row[4]]
     if debtors:
         await _load_dues(wire, loaded, debtors)
+
+
+async def load_counted(
+    wire: Wire,
+    loaded: Loaded,
+    commands: Sequence[Command],
+    keys: Sequence[Keys | None],
+    *,
+    at: datetime,
+    zone: ZoneInfo,
+    pools: Pools,
+) -> None:
+    """What the counters of `commands` stand at; asks nothing when none carries any.
+
+    Raises `allowances.Short` unless the escrows hold what the new ones among them would spend.
+    """
+    counting = [command for command in commands if command.counters]
+    if not counting:
+        return
+    members = {loaded.member_of(command) for command in counting} - {0}
+    loaded.counts.update(await counters.load(wire, members))
+    fresh = {
+        (command.bucket, own.own): command
+        for command, own in zip(commands, keys, strict=True)
+        if own is not None
+        and command.refused is None
+        and (command.bucket, own.own) not in loaded.keys
+        and not loaded.heads[command.bucket].is_fenced
+    }
+    times = {bucket: max(at, head.recorded_at) for bucket, head in loaded.heads.items()}
+    needs = allowances.needs_of(fresh.values(), times, zone)
+    if needs:
+        loaded.escrow.update(await allowances.draw(wire, needs, pools))
 
 
 async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:

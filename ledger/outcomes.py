@@ -86,6 +86,21 @@ class Returned(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=T
         return sum(line.money_micro for line in self.lines)
 
 
+class Counted(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """What one counter of an accepted command came to: `total` after it, and the thresholds it reached.
+
+    `cell` is the part of the window it was counted in. Of a shared counter `total` is the bucket's.
+    """
+
+    name: str
+    window: str
+    cell: int
+    increment: int
+    total: int
+    crossed: tuple[int, ...] = ()
+    is_shared: bool = False
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """The one answer to a command.
 
@@ -96,6 +111,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     earned points are released (None: at once), `slices` which lots gave how much, `returned`
     what a return or reversal did.
     `detail` is the command's own detail as first stored. `replayed` is said of a repeat.
+    `counted` tells what became of the command's counters.
     """
 
     operation: int
@@ -113,3 +129,4 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     detail: bytes = b""
     replayed: bool = False
     returned: Returned | None = None
+    counted: tuple[Counted, ...] = ()

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ledger import recount_returns, transit_proof
+from ledger import recount_counters, recount_returns, transit_proof
 from ledger.accounts import FLOW_OF, STOCK_SIGN
 from ledger.evidence import sealing
 from ledger.evidence.history import WHOLE_HISTORY
@@ -103,6 +103,10 @@ async def _find_in_flow_hashes(connection: AsyncConnection) -> list[Finding]:
 
 async def _find_in_returns(connection: AsyncConnection) -> list[Finding]:
     return [Finding("returned", flaw.bucket, flaw.row) async for flaw in recount_returns.flaws(connection)]
+
+
+async def _find_in_counters(connection: AsyncConnection) -> list[Finding]:
+    return [Finding("counters", flaw.bucket, flaw.row) async for flaw in recount_counters.flaws(connection)]
 
 
 _FLOW_CASES: Final = " ".join(
@@ -270,6 +274,31 @@ INVARIANTS: Final = (
         """,
     ),
     *(by_query(*each) for each in transit_proof.QUERIES),
+    Invariant("counters", "counters and escrows hold what accepted operations counted", _find_in_counters),
+    by_query(
+        "escrows",
+        "what buckets were granted of a shared ceiling is what its pool gave, and no more than the ceiling",
+        """
+        SELECT NULL::smallint, format('pool %s in %s: gave %s of %s; its escrows hold %s', p.name, p.span,
+                                      p.granted, p.ceiling, coalesce(sum(a.granted), 0))
+        FROM allowance_pools p
+        LEFT JOIN allowances a ON a.name = p.name AND a.span = p.span AND a.cell = p.cell
+        GROUP BY p.name, p.span, p.granted, p.ceiling
+        HAVING p.granted <> coalesce(sum(a.granted), 0) OR p.granted > p.ceiling
+        """,
+    ),
+    by_query(
+        "frozen",
+        "a wallet is frozen when the last word on it was to freeze it",
+        """
+        SELECT w.bucket, format('wallet of member %s: frozen %s', w.member, w.frozen)
+        FROM wallets w
+        LEFT JOIN (SELECT DISTINCT ON (bucket, member) bucket, member, kind = 'freeze' AS frozen
+                   FROM operations WHERE kind IN ('freeze', 'unfreeze') AND refusal = ''
+                   ORDER BY bucket, member, id DESC) o USING (bucket, member)
+        WHERE w.frozen <> coalesce(o.frozen, false)
+        """,
+    ),
     by_query(
         "keys",
         "every idempotency key names an operation that exists",

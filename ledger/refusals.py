@@ -51,6 +51,16 @@ class InsufficientPoints(Refusal):
         self.available, self.needed = available, needed
 
 
+class LimitExceeded(Refusal):
+    """A counter would pass its ceiling; `limit` names it."""
+
+    code = "LIMIT_EXCEEDED"
+
+    def __init__(self, limit: str, *, ceiling: int) -> None:
+        super().__init__(f"the limit {limit} of {ceiling} would be exceeded")
+        self.limit = limit
+
+
 class HoldNotFound(Refusal):
     """No such hold, or it is another partner's: the two are not told apart."""
 

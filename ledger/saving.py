@@ -7,16 +7,19 @@ of its rows, and no commit follows an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
+from . import allowances, counters
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING
+from .allowances import Allowance, Place
 from .binary import INFINITY, copy_of, hold_row, instant, lot_row, slice_row, wallet_row
 from .block import Block
 from .changing import save_changes
+from .counters import Count, Key
 from .folding import FOLD_FLOWS, FOLD_STOCK, KEEP_STOCK
 from .holds import Hold
 from .kernel.packing import bigint, bigints, bools, byteas, instants, integer, ints, smallint, smallints
@@ -50,6 +53,14 @@ _SAVE_WALLETS: Final = _update(
     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
                 $7::timestamptz[])
          AS n (bucket, member, pending, available, held, clawback_due, next_due_at)
+    WHERE w.bucket = n.bucket AND w.member = n.member
+    """,
+)
+_SAVE_FROZEN: Final = _update(
+    "save_frozen",
+    """
+    UPDATE wallets w SET frozen = n.frozen
+    FROM unnest($1::smallint[], $2::bigint[], $3::boolean[]) AS n (bucket, member, frozen)
     WHERE w.bucket = n.bucket AND w.member = n.member
     """,
 )
@@ -120,6 +131,9 @@ class Changes(msgspec.Struct):
     merged: Sequence[Wallet] = ()
     sent: Sequence[Transit] = ()
     concluded: Sequence[Conclusion] = ()
+    counts: Sequence[tuple[int, Key, Count]] = ()
+    spent: Mapping[Place, Allowance] = {}
+    frozen: Sequence[Wallet] = ()
 
 
 def write(flight: Flight, changes: Changes) -> None:
@@ -139,6 +153,9 @@ def write(flight: Flight, changes: Changes) -> None:
     _move_holds(flight, changes.changed_holds)
     save_changes(flight, changes.reset_lots, changes.reset_holds, changes.merged)
     save_transits(flight, changes.sent, changes.concluded)
+    _move_frozen(flight, changes.frozen)
+    counters.save(flight, changes.counts)
+    allowances.save(flight, changes.spent)
     _move_heads(flight, changes.blocks)
 
 
@@ -171,6 +188,15 @@ def _move_wallets(flight: Flight, changed: Sequence[Wallet]) -> None:
             bigints([wallet.sums[HELD] for wallet in changed]),
             bigints([-wallet.sums[CLAWBACK_DUE] for wallet in changed]),
             instants([_or_never(wallet.next_due_at) for wallet in changed]),
+        )
+
+
+def _move_frozen(flight: Flight, changed: Sequence[Wallet]) -> None:
+    if changed:
+        flight.run(
+            _SAVE_FROZEN,
+            *of_members([wallet.member for wallet in changed]),
+            bools([wallet.is_frozen for wallet in changed]),
         )
 
 

@@ -252,6 +252,46 @@ transits = Table(
 
 `points` is what `in_transit` holds of them: those owed by the member count against those owed to it.
 """
+counters = Table(
+    "counters",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("member", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("span", Text, nullable=False),
+    Column("cells", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("bucket", "member", "name", "span"),
+    postgresql_with={"fillfactor": "85"},
+)
+"""What a wallet counts: of each window (`span`) only the cells that still matter, packed."""
+
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("span", Text, nullable=False),
+    Column("cell", BigInteger, nullable=False),
+    Column("ceiling", BigInteger, nullable=False),
+    Column("granted", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "name", "span"),
+    CheckConstraint("0 <= used AND used <= granted", name="within"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+allowance_pools = Table(
+    "allowance_pools",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("span", Text, nullable=False),
+    Column("cell", BigInteger, nullable=False),
+    Column("ceiling", BigInteger, nullable=False),
+    Column("granted", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", "span"),
+    CheckConstraint("0 <= granted AND granted <= ceiling", name="within"),
+)
+"""`granted` is what the escrows of the present cell hold together; `ceiling` the highest of that cell."""
 
 dues = Table(
     "dues",

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS, REDEEMED
+from .counters import Count, Key, note
 from .dues import Due
 from .holds import Hold, Slice
 from .journal import Journal, Undoing
@@ -28,6 +29,7 @@ class Wallet(msgspec.Struct, gc=False):
     Where members are noticed before points expire, a release does not arm (`arms_at_release`).
     `dues` are those of `clawback_due`, by the operation that made them; `purchases` is there
     only when a command of the batch looks back at one.
+    `counts` are there when one of its commands carries counters.
     """
 
     member: int
@@ -43,6 +45,7 @@ class Wallet(msgspec.Struct, gc=False):
     transits: dict[int, Transit] = {}
     dues: dict[int, Due] = {}
     purchases: Purchases | None = None
+    counts: dict[Key, Count] = {}
 
     @property
     def pending(self) -> int:
@@ -108,6 +111,10 @@ class Wallet(msgspec.Struct, gc=False):
             self._apply_undoing(journal.undoes)
         for due, points in journal.recovers:
             self.dues[due].points_left -= points
+        if journal.freezes is not None:
+            self.is_frozen = journal.freezes
+        for counted in journal.counted:
+            note(self.counts, counted)
         self.look_ahead()
 
     def _apply_undoing(self, undoes: Undoing) -> None:

@@ -1,5 +1,8 @@
 """Partners: who may earn and burn, where and how many points, and on what terms."""
 
+from . import adjustments
+from .adjustment import Adjustment, AdjustmentReason
+from .adjustments import Proposal
 from .agreements import make_agreement
 from .answer import Answer, answer_of
 from .arming import Armed, ArmRequest, NoNotices, arm_expiry
@@ -20,10 +23,15 @@ from .directory import (
     ProgrammeMissing,
     Tariff,
 )
+from .donations import DonationRequest, donate_points
 from .earn import EarnRequest, earn
 from .events import Event, read_events, record
+from .freezing import freeze_member, unfreeze_member
 from .given import LineGiven, MoneyGiven, ReceiptGiven, TenderGiven, TenderKind
+from .grants import GrantRequest, grant_points, known_tariff, make_tariff
 from .holds import CaptureRequest, VoidRequest, capture_burn, void_burn
+from .limits import DatedLimits, IssuanceWindow, Limits
+from .notes import Note, decode_note
 from .novation import (
     Novation,
     NovationUnderWay,
@@ -37,7 +45,7 @@ from .novation import (
 from .outlets import OutletExists, open_outlet, reinstate_outlet, suspend_outlet
 from .partner import create_partner, reinstate_partner, suspend_partner
 from .position import Position, position
-from .programme import ProgrammeExists, create_programme, ensure_calendar
+from .programme import ProgrammeExists, create_programme, ensure_calendar, limit_programme
 from .quote import Quote, QuoteRefused, QuoteRequest, quote
 from .quote_token import QuoteTokens
 from .receipts import (
@@ -63,6 +71,8 @@ __all__ = [
     "GIFT_CARD",
     "MAX_ITEMS",
     "MAX_LINES",
+    "Adjustment",
+    "AdjustmentReason",
     "Agreement",
     "Answer",
     "Answered",
@@ -73,17 +83,23 @@ __all__ = [
     "Cap",
     "CapName",
     "CaptureRequest",
+    "DatedLimits",
     "Detail",
     "Directories",
     "Directory",
+    "DonationRequest",
     "EarnRequest",
     "Event",
     "Funding",
+    "GrantRequest",
+    "IssuanceWindow",
+    "Limits",
     "Line",
     "LineGiven",
     "LineShare",
     "MoneyGiven",
     "NoNotices",
+    "Note",
     "Novation",
     "NovationUnderWay",
     "OccurredAtOutOfRange",
@@ -98,6 +114,7 @@ __all__ = [
     "Programme",
     "ProgrammeExists",
     "ProgrammeMissing",
+    "Proposal",
     "Quote",
     "QuoteRefused",
     "QuoteRequest",
@@ -118,6 +135,7 @@ __all__ = [
     "Till",
     "TransferRequest",
     "VoidRequest",
+    "adjustments",
     "answer_of",
     "arm_expiry",
     "authorize_burn",
@@ -127,13 +145,20 @@ __all__ = [
     "create_partner",
     "create_programme",
     "decode_detail",
+    "decode_note",
+    "donate_points",
     "drive_novation",
     "drive_novations",
     "earn",
     "ensure_calendar",
     "explain",
+    "freeze_member",
+    "grant_points",
     "is_answered",
+    "known_tariff",
+    "limit_programme",
     "make_agreement",
+    "make_tariff",
     "novations_of",
     "once",
     "open_outlet",
@@ -155,5 +180,6 @@ __all__ = [
     "suspend_outlet",
     "suspend_partner",
     "transfer_points",
+    "unfreeze_member",
     "void_burn",
 ]

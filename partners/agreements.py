@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.kernel.refusals import InvalidInput
@@ -11,6 +12,7 @@ from ledger.kernel.refusals import InvalidInput
 from . import store
 from .directory import Agreement, PartnerUnknown, ProgrammeMissing
 from .events import record
+from .limits import check_limits
 from .terms import Terms, check
 
 
@@ -35,6 +37,7 @@ async def make_agreement(
     if await store.lock_partner(connection, partner) is None:
         raise PartnerUnknown
     check(terms)
+    terms = msgspec.structs.replace(terms, limits=check_limits(terms.limits))
     starts_at = starts_at or at
     if starts_at < at and await store.has_agreement(connection, partner):
         raise InvalidInput("new terms cannot begin in the past", field=("starts_at",))

@@ -11,18 +11,21 @@ from ledger.kernel.refusals import Refusal
 from ledger.outcomes import Balance, Outcome
 
 from .detail import Detail, decode_detail
+from .notes import Note, decode_note
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An outcome and its stored detail; a repeat carries those of the first time."""
+    """An outcome and its stored detail, or staff's note; a repeat carries those of the first time."""
 
     outcome: Outcome
     detail: Detail | None
+    note: Note | None = None
 
 
 def answer_of(outcome: Outcome) -> Answer:
     """The answer that an outcome makes."""
-    return Answer(outcome=outcome, detail=decode_detail(outcome.detail))
+    stored = outcome.detail
+    return Answer(outcome=outcome, detail=decode_detail(stored), note=decode_note(stored))
 
 
 def unreadable(refusal: Refusal | Refused, *, at: datetime) -> Answer:

@@ -13,6 +13,7 @@ from ledger.kernel.refusals import InvalidInput
 
 from .answer import Answer, answer_of
 from .burn_caps import Spread, binding, caps, spread
+from .counting import counters_of_burn
 from .detail import Detail, LineShare, encode_detail
 from .digest import digest_of
 from .directory import Directory
@@ -110,6 +111,7 @@ def prepare_authorize(
         terms=decided.terms,
         detail=decided.detail,
         refused=decided.refused,
+        counters=counters_of_burn(directory, till.partner, request.points, at=at),
         points=request.points,
         expires_at=at + timedelta(seconds=ttl_seconds),
         token=request.presence,
@@ -135,6 +137,7 @@ def prepare_burn(
         terms=decided.terms,
         detail=decided.detail,
         refused=decided.refused,
+        counters=counters_of_burn(directory, till.partner, request.points, at=at),
         points=request.points,
         token=request.presence,
         receipt=decided.receipt,

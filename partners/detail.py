@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from .notes import is_note
 from .receipts import Receipt
 from .rules import Ruling
 
@@ -45,5 +46,5 @@ def encode_detail(detail: Detail) -> bytes:
 
 
 def decode_detail(stored: bytes) -> Detail | None:
-    """The detail of a stored operation; None for one that never had any (a capture, a void)."""
-    return _decoder.decode(stored) if stored else None
+    """The detail of a stored operation; None for one without a receipt, and for what staff does."""
+    return _decoder.decode(stored) if stored and not is_note(stored) else None

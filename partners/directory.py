@@ -12,6 +12,7 @@ import msgspec
 
 from ledger.kernel.refusals import Refusal
 
+from .limits import DatedLimits, Limits
 from .terms import Funding, Terms
 
 
@@ -137,12 +138,14 @@ class Directory:
         outlets: Iterable[Outlet] = (),
         tariffs: Iterable[Tariff] = (),
         agreements: Iterable[Agreement] = (),
+        limits: Iterable[DatedLimits] = (),
     ) -> None:
         self.version = version
         self.partners = {partner.id: partner for partner in partners}
         self.outlets = {outlet.id: outlet for outlet in outlets}
         self.tariffs = {tariff.id: tariff for tariff in tariffs}
         self.agreements = {agreement.id: agreement for agreement in agreements}
+        self.limits = tuple(sorted(limits, key=lambda each: (each.starts_at, each.id)))
         self._programme = programme
         self._by_code = {(outlet.partner, outlet.code): outlet for outlet in self.outlets.values()}
         self._dated: dict[int, tuple[Agreement, ...]] = {}
@@ -181,6 +184,13 @@ class Directory:
         dated = self._dated.get(partner, ())
         found = bisect_right(dated, at, key=_starts_at)
         return dated[found - 1] if found else None
+
+    def limits_at(self, at: datetime) -> Limits | None:
+        """The limits over all partners at an instant, None when none are set."""
+        if not self.limits:
+            return None
+        found = bisect_right(self.limits, at, key=_starts_at)
+        return self.limits[found - 1].limits if found else None
 
     def agreements_of(self, partner: int) -> tuple[Agreement, ...]:
         """All versions of a partner's terms, earliest start first."""

@@ -10,6 +10,7 @@ from ledger import Ledger
 from ledger.commands import Earn, Item, ReceiptKey, Refused
 
 from .answer import Answer, answer_of
+from .counting import counters_of_earn
 from .days import end_of_day, local_day, start_of_day
 from .detail import Detail, LineShare, encode_detail
 from .digest import digest_of
@@ -75,6 +76,7 @@ def prepare_earn(
         outlet=priced.outlet,
         terms=agreement.id,
         detail=_detail(receipt, result, priced),
+        counters=counters_of_earn(directory, till.partner, result.points, at=at),
         points=result.points,
         obligor=tariff.obligor,
         tariff=tariff.id,

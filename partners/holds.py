@@ -12,6 +12,7 @@ from ledger.kernel.refusals import InvalidInput
 from ledger.kernel.values import MAX_POINTS
 
 from .answer import Answer, answer_of
+from .counting import counters_of_act
 from .digest import digest_of
 from .directory import Directory
 from .names import idempotency_key
@@ -59,6 +60,7 @@ def prepare_capture(directory: Directory, till: Till, request: CaptureRequest, *
         occurred_at=at,
         partner=till.partner,
         refused=PARTNER_SUSPENDED if partner is None or partner.is_suspended else None,
+        counters=counters_of_act(directory, till.partner, at=at),
         hold=request.hold,
         points=request.points,
         final=request.final,

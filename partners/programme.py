@@ -13,8 +13,9 @@ from ledger.kernel.refusals import InvalidInput, Refusal
 
 from . import store
 from .days import next_month, start_of_day, start_of_month
-from .directory import Programme
+from .directory import Programme, ProgrammeMissing
 from .events import record
+from .limits import DatedLimits, Limits, check_limits
 from .names import name as checked_name
 from .terms import WHOLE, Terms, check, check_currency
 
@@ -77,6 +78,30 @@ async def create_programme(
     await ensure_calendar(connection, programme, upto=max(at, programme.opened_at))
     await record(connection, "programme.created", at=at, body={"name": name, "currency": currency, "by": by})
     return programme
+
+
+async def limit_programme(
+    connection: AsyncConnection,
+    limits: Limits | None,
+    *,
+    at: datetime,
+    by: str,
+    starts_at: datetime | None = None,
+) -> DatedLimits:
+    """Set what each member may do over all partners, from `starts_at` (now, when that is None).
+
+    None, or limits of which none is set, lifts them. Raises `ProgrammeMissing` and `InvalidInput`.
+    """
+    await store.lock_programme(connection)
+    if await store.find_programme(connection) is None:
+        raise ProgrammeMissing
+    starts_at = starts_at or at
+    if starts_at < at:
+        raise InvalidInput("limits cannot begin in the past", field=("starts_at",))
+    made = await store.add_limits(connection, check_limits(limits), starts_at=starts_at, at=at, by=by)
+    body = {"limits": made.id, "starts_at": starts_at.isoformat(), "by": by}
+    await record(connection, "programme.limited", at=at, body=body)
+    return made
 
 
 async def ensure_calendar(connection: AsyncConnection, programme: Programme, upto: datetime) -> None:

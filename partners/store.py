@@ -9,15 +9,27 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .directory import Agreement, Directory, Outlet, Partner, Programme, Tariff
-from .tables import agreements, events, events_head, outlets, partners, programme, requests, tariffs
+from .limits import DatedLimits, Limits
+from .tables import (
+    agreements,
+    events,
+    events_head,
+    outlets,
+    partners,
+    programme,
+    programme_limits,
+    requests,
+    tariffs,
+)
 from .terms import Funding, Terms
 
 _TERMS: Final = Terms.__struct_fields__
+_DATED_LIMITS: Final = (programme_limits.c.id, programme_limits.c.starts_at, programme_limits.c.limits)
 _PROGRAMME_LOCK: Final = 0x6B6F7072
 _REQUEST_LOCK: Final = 0x6B6F7071
 
@@ -42,6 +54,7 @@ async def load_directory(connection: AsyncConnection) -> Directory:
         outlets=[_outlet(row) for row in await connection.execute(select(outlets))],
         tariffs=[_tariff(row) for row in await connection.execute(select(tariffs))],
         agreements=[_agreement(row) for row in await connection.execute(select(agreements))],
+        limits=[_dated_limits(row) for row in await connection.execute(select(*_DATED_LIMITS))],
     )
 
 
@@ -178,6 +191,8 @@ async def add_agreement(
         "funding": terms.funding.value,
         "refund_order": terms.refund_order.value,
         "excluded_categories": list(terms.excluded_categories),
+        "issuance_window": terms.issuance_window.value,
+        "limits": _limits_row(terms.limits),
         "partner": partner,
         "tariff": tariff,
         "starts_at": starts_at,
@@ -185,6 +200,15 @@ async def add_agreement(
         "made_by": by,
     }
     return _agreement((await connection.execute(insert(agreements).values(row).returning(agreements))).one())
+
+
+async def add_limits(
+    connection: AsyncConnection, limits: Limits | None, *, starts_at: datetime, at: datetime, by: str
+) -> DatedLimits:
+    """Store a new version of the limits over all partners."""
+    row = {"starts_at": starts_at, "made_at": at, "made_by": by, "limits": _limits_row(limits)}
+    query = insert(programme_limits).values(row).returning(*_DATED_LIMITS)
+    return _dated_limits((await connection.execute(query)).one())
 
 
 async def lock_request(connection: AsyncConnection, *, principal: str, key: str) -> None:
@@ -279,3 +303,13 @@ def _agreement(row: Row[Any]) -> Agreement:
         terms=terms,
         excluded=frozenset(category.casefold() for category in terms.excluded_categories),
     )
+
+
+def _dated_limits(row: Row[Any, Any, Any]) -> DatedLimits:
+    limits = None if row.limits is None else msgspec.convert(row.limits, Limits)
+    return DatedLimits(id=row.id, starts_at=row.starts_at, limits=limits)
+
+
+def _limits_row(limits: Limits | None) -> Any:
+    """Limits as JSON, SQL's NULL for none."""
+    return null() if limits is None else msgspec.to_builtins(limits)

@@ -104,6 +104,9 @@ agreements: Final = Table(
     Column("breakage_share_ppm", Integer, nullable=False),
     Column("late_window_days", Integer, nullable=False),
     Column("settlement_currency", Text, nullable=False),
+    Column("issuance_window", Text, nullable=False, server_default="ever"),
+    Column("limits", JSONB),
+    Column("is_charity", Boolean, nullable=False, server_default="false"),
     Index("ix_agreements_partner_starts_at", "partner", "starts_at"),
 )
 
@@ -120,6 +123,39 @@ novations: Final = Table(
     Column("rounds", Integer, nullable=False),
     Column("done_at", DateTime(timezone=True)),
     Index("uq_novations_leaver", "leaver", unique=True, postgresql_where=text("done_at IS NULL")),
+)
+
+programme_limits: Final = Table(
+    "programme_limits",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("limits", JSONB),
+)
+
+adjustments: Final = Table(
+    "adjustments",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("member", BigInteger, nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("obligor", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("proposed_at", DateTime(timezone=True), nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("lapses_at", DateTime(timezone=True), nullable=False),
+    Column("approved_at", DateTime(timezone=True)),
+    Column("approved_by", Text),
+    Column("operation", BigInteger),
+    Column("period", Integer),
+    Column("refusal", Text),
+    CheckConstraint("points <> 0", name="moves"),
+    CheckConstraint("approved_by <> proposed_by", name="four_eyes"),
 )
 
 outlets: Final = Table(

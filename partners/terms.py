@@ -9,6 +9,7 @@ import msgspec
 
 from ledger.kernel.refusals import InvalidInput
 
+from .limits import IssuanceWindow, Limits, check_limits
 from .names import name
 
 WHOLE: Final = 1_000_000
@@ -44,6 +45,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     in steps of `burn_step_points`. Excluded lines neither earn points nor are paid with them;
     gift cards and delivery are excluded unless included. `breakage_share_ppm` is the issuer's
     share of what expires. `late_window_days` is how long after a purchase its receipt is taken.
+    The partner gives at most `issuance_limit_points` in an `issuance_window`, `limits` bind each
+    of its members. A charity takes donations.
     """
 
     funding: Funding = Funding.AT_REDEMPTION
@@ -69,6 +72,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     breakage_share_ppm: int = 0
     late_window_days: int = 30
     settlement_currency: str = "RUB"
+    issuance_window: IssuanceWindow = IssuanceWindow.EVER
+    limits: Limits | None = None
+    is_charity: bool = False
 
 
 def check(terms: Terms) -> Terms:
@@ -89,6 +95,7 @@ def check(terms: Terms) -> Terms:
     for category in terms.excluded_categories:
         name(category, field="excluded_categories")
     check_currency(terms.settlement_currency, field="settlement_currency")
+    check_limits(terms.limits)
     return terms
 
 

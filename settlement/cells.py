@@ -23,6 +23,7 @@ OUTSTANDING: Final = {
     "recover": -1,
     "expire": -1,
     "adjust": 1,
+    "adjust_down": -1,
     "novate_in": 1,
     "novate_out": -1,
     "transfer_in": 1,
@@ -36,7 +37,7 @@ REDEEMED: Final = {"burn": 1, "burn_return": -1}
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Cell:
-    """Points (> 0; of `adjust` either sign) of one operation, summed over a period.
+    """Points (> 0; of `adjust` either sign in a scenario) of one operation, summed over a period.
 
     `redeemer` and `terms` are 0 where nobody redeems; of `recover` the redeemer is the creditor.
     `origin_period` is the period in which it happened, earlier than the cell's own for late items.

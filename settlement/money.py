@@ -192,13 +192,13 @@ def _redeemed(cell: Cell, tariff: Tariff, purpose: str, points: int) -> Iterator
 
 
 def _adjusted(cell: Cell, tariff: Tariff) -> Iterator[Movement]:
-    """Points were corrected by hand: their obligor answers for the redemption value, no margin."""
-    value = tariff.redemption_value_micro
+    """Points were given or taken by hand: their obligor answers for the redemption value, no margin."""
+    value, points = tariff.redemption_value_micro, cell.outstanding
     payer = CAMPAIGN if cell.obligor == OPERATOR else settle(cell.obligor)
     if tariff.is_reserved(cell.obligor):
-        yield _move(cell, "adjustment", payer, reserve(cell.obligor), cell.points, value)
+        yield _move(cell, "adjustment", payer, reserve(cell.obligor), points, value)
     else:
-        yield _memo(cell, cell.points, value)
+        yield _memo(cell, points, value)
 
 
 def _left(cell: Cell, tariff: Tariff) -> Iterator[Movement]:
@@ -236,6 +236,7 @@ _RULES: Final[dict[str, Callable[[Cell, Tariff], Iterator[Movement]]]] = {
     "recover": _recovered,
     "expire": _lapsed,
     "adjust": _adjusted,
+    "adjust_down": _adjusted,
     "novate_out": _left,
     "novate_in": _taken_over,
 }

@@ -17,6 +17,7 @@ _FIELD: Final = {
     "recover": "recovered",
     "expire": "expired",
     "adjust": "adjusted",
+    "adjust_down": "adjusted",
     "novate_in": "novated",
     "novate_out": "novated",
     "transfer_in": "transferred",

@@ -12,6 +12,7 @@ from gateway.context import Context, Info
 from ledger import fence
 from ledger.kernel.refusals import InvalidInput
 from partners import Agreement as KnownAgreement
+from partners import Limits as KnownLimits
 from partners import Outlet as KnownOutlet
 from partners import Partner as KnownPartner
 from partners import PartnerUnknown, position
@@ -21,6 +22,7 @@ from partners.clients import Client as KnownClient
 from partners.clients import clients_of
 
 from .access import computed
+from .limits import IssuanceWindow, Limits, limits_of
 from .money import Money, decimal_text, money_of
 from .node import After, First, Node, PageInfo, global_id, page_size, read_id
 from .scalars import CurrencyCode, DateTime, Decimal, Points
@@ -73,7 +75,16 @@ class Terms:
     hold_ttl_seconds: int = strawberry.field(description="Seconds that a hold lasts at most.")
     quote_ttl_seconds: int = strawberry.field(description="Seconds that a quote is kept.")
     refund_order: RefundOrder = strawberry.field(description="What a returned purchase gives back first.")
-    issuance_limit: Points | None = strawberry.field(description="The most points given; null for no limit.")
+    issuance_limit: Points | None = strawberry.field(
+        description="The most points given in the issuance window; null for no limit."
+    )
+    issuance_window: IssuanceWindow = strawberry.field(
+        description="The time in which the issuance limit counts."
+    )
+    limits: Limits | None = strawberry.field(
+        description="What each member may do at this partner; null when that is not limited."
+    )
+    is_charity: bool = strawberry.field(description="Whether members may donate points to it.")
     collateral: Money = strawberry.field(description="What the partner has deposited.")
     breakage_share: Decimal = strawberry.field(description="The partner's share of what expires, of 1.")
     late_window_days: int = strawberry.field(description="Days after a purchase that its receipt is taken.")
@@ -132,6 +143,7 @@ class ClientKind(Enum):
     PARTNER = strawberry.enum_value("PARTNER", description="A partner's tills, shops or back office.")
     OPERATOR = strawberry.enum_value("OPERATOR", description="The operator's staff.")
     FINANCE = strawberry.enum_value("FINANCE", description="The operator's finance.")
+    SUPPORT = strawberry.enum_value("SUPPORT", description="The operator's support of members.")
     APP = strawberry.enum_value("APP", description="The members' own app.")
 
 
@@ -230,6 +242,9 @@ class Programme:
         description="How many days before points expire members are told; null where nobody is."
     )
     defaults: Terms = strawberry.field(description="The terms that agreements start from.")
+    limits: Limits | None = strawberry.field(
+        description="What each member may do over all partners now; null when that is not limited."
+    )
 
 
 K = TypeVar("K", KnownOutlet, KnownPartner)
@@ -285,8 +300,8 @@ def agreement_of(known: KnownAgreement, currency: str) -> Agreement:
     )
 
 
-def programme_of(known: KnownProgramme) -> Programme:
-    """The programme as the schema has it."""
+def programme_of(known: KnownProgramme, limits: KnownLimits | None = None) -> Programme:
+    """The programme as the schema has it, with the limits that are in force."""
     return Programme(
         name=known.name,
         currency=known.currency,
@@ -295,6 +310,7 @@ def programme_of(known: KnownProgramme) -> Programme:
         opened_at=known.opened_at,
         notice_days=known.notice_days,
         defaults=terms_of(known.defaults, known.currency),
+        limits=limits_of(limits),
     )
 
 
@@ -334,6 +350,9 @@ def terms_of(known: KnownTerms, currency: str) -> Terms:
         quote_ttl_seconds=known.quote_ttl_seconds,
         refund_order=RefundOrder(known.refund_order.name),
         issuance_limit=known.issuance_limit_points,
+        issuance_window=IssuanceWindow[known.issuance_window.name],
+        limits=limits_of(known.limits),
+        is_charity=known.is_charity,
         collateral=money_of(known.collateral_micro, currency),
         breakage_share=decimal_text(known.breakage_share_ppm),
         late_window_days=known.late_window_days,

@@ -13,6 +13,7 @@ import strawberry
 
 from ledger.commands import Refused
 from ledger.kernel.refusals import InvalidInput, Refusal, Throttled
+from ledger.refusals import LimitExceeded
 
 
 def _code(name: str, description: str) -> Any:
@@ -23,11 +24,14 @@ def _code(name: str, description: str) -> Any:
 class ErrorCode(Enum):
     """Every code of every room."""
 
+    ADJUSTMENT_UNKNOWN = _code("ADJUSTMENT_UNKNOWN", "No such adjustment.")
     AGREEMENT_MISSING = _code("AGREEMENT_MISSING", "The partner had no agreement at that time.")
     ALREADY_RETURNED = _code("ALREADY_RETURNED", "Part of it has come back: return the rest instead.")
     ALREADY_REVERSED = _code("ALREADY_REVERSED", "The operation was undone before.")
     BALANCE_OPENED = _code("BALANCE_OPENED", "The member's balance was opened before, with other points.")
     AHEAD_OF_CLOCK = _code("AHEAD_OF_CLOCK", "Points would arrive before they left: try again.")
+    ALREADY_APPROVED = _code("ALREADY_APPROVED", "Somebody else has approved it.")
+    APPROVER_IS_MAKER = _code("APPROVER_IS_MAKER", "Whoever proposed it cannot approve it.")
     BUCKETS_BEHIND = _code("BUCKETS_BEHIND", "The ledger still writes to that period: try again.")
     CAP_EXCEEDED = _code("CAP_EXCEEDED", "More points than the receipt may take; the message says why.")
     CAPTURE_EXCEEDS_HOLD = _code("CAPTURE_EXCEEDS_HOLD", "More points than the hold has left.")
@@ -61,6 +65,7 @@ class ErrorCode(Enum):
     NOT_FENCED = _code("NOT_FENCED", "Nothing stands against that bucket, so there is nothing to lift.")
     NOT_RETURNABLE = _code("NOT_RETURNABLE", "Nothing of this operation can be given or taken back.")
     NOVATION_UNDER_WAY = _code("NOVATION_UNDER_WAY", "The partner's points change hands already.")
+    NOT_A_CHARITY = _code("NOT_A_CHARITY", "The partner takes no donations.")
     OCCURRED_AT_OUT_OF_RANGE = _code("OCCURRED_AT_OUT_OF_RANGE", "The receipt is dated in the future.")
     OPERATION_NOT_FOUND = _code("OPERATION_NOT_FOUND", "This partner has no such operation.")
     OUTLET_EXISTS = _code("OUTLET_EXISTS", "The partner already has an outlet of that code.")
@@ -76,6 +81,8 @@ class ErrorCode(Enum):
     PROGRAMME_EXISTS = _code("PROGRAMME_EXISTS", "This installation already has its programme.")
     PROGRAMME_MISSING = _code("PROGRAMME_MISSING", "The programme has not been created yet.")
     PROOF_FAILS = _code("PROOF_FAILS", "The proof does not hold there; the message names the row.")
+    PROPOSAL_CHANGED = _code("PROPOSAL_CHANGED", "What is approved is not what was proposed.")
+    PROPOSAL_EXPIRED = _code("PROPOSAL_EXPIRED", "The proposal has waited too long.")
     QUOTE_STALE = _code("QUOTE_STALE", "The quote expired or was made for something else.")
     READ_ONLY = _code("READ_ONLY", "This part of the ledger is read-only while a finding is examined.")
     RECEIPT_AMBIGUOUS = _code(
@@ -103,6 +110,10 @@ class UserError:
     )
     retryable: bool = strawberry.field(
         description="True when the same request may succeed later. Then it was not stored."
+    )
+    limit: str | None = strawberry.field(
+        default=None,
+        description="The name of the limit that said no, such as `partner:3/earned_per_day`; else null.",
     )
     retry_after_seconds: int | None = strawberry.field(
         default=None, description="How many seconds to wait before trying again, if that is known."
@@ -133,6 +144,7 @@ def user_error(refusal: Refusal | Refused) -> UserError:
         message=refusal.message,
         field=path_of(refusal.field) if refusal.field else None,
         retryable=refusal.retryable,
+        limit=refusal.limit or None if isinstance(refusal, Refused | LimitExceeded) else None,
         retry_after_seconds=None if seconds is None else ceil(seconds),
     )
 

@@ -10,7 +10,7 @@ import strawberry
 from gateway.context import Info
 from ledger import Balance as KnownBalance
 from ledger import Outcome, Recorded
-from partners import Answer, Detail, LineShare, Ruling, decode_detail, explain
+from partners import Answer, Detail, LineShare, Note, Ruling, decode_detail, decode_note, explain
 
 from .access import computed
 from .errors import UserError, user_error
@@ -41,6 +41,11 @@ class OperationKind(Enum):
     ARM_EXPIRY = strawberry.enum_value("ARM_EXPIRY", description="The member was told, so points may expire.")
     RETURN = strawberry.enum_value("RETURN", description="Goods of a purchase came back.")
     REVERSE = strawberry.enum_value("REVERSE", description="A mistake was undone.")
+    GRANT = strawberry.enum_value("GRANT", description="The operator gave points at its own cost.")
+    DONATE = strawberry.enum_value("DONATE", description="Points were given to a charity.")
+    ADJUST = strawberry.enum_value("ADJUST", description="Points were corrected by hand, by two people.")
+    FREEZE = strawberry.enum_value("FREEZE", description="The member was kept from earning and spending.")
+    UNFREEZE = strawberry.enum_value("UNFREEZE", description="The member may earn and spend again.")
     OTHER = strawberry.enum_value("OTHER", description="A kind that this version does not name.")
 
 
@@ -57,6 +62,8 @@ class OperationState(Enum):
     RETURNED = strawberry.enum_value(
         "RETURNED", description="They were taken back, given back, or both; `returned` says which."
     )
+    TAKEN = strawberry.enum_value("TAKEN", description="They were taken by an adjustment.")
+    DONE = strawberry.enum_value("DONE", description="No points moved, and none were to move.")
     REFUSED = strawberry.enum_value("REFUSED", description="Nothing moved; `refusal` says why.")
 
 
@@ -110,6 +117,7 @@ class Operation(Node):
     id: strawberry.ID = strawberry.field(description="The operation's id.")
     outcome: strawberry.Private[Outcome]
     detail: strawberry.Private[Detail | None]
+    note: strawberry.Private[Note | None] = None
 
     @computed("What it does.")
     def kind(self) -> OperationKind:
@@ -123,6 +131,8 @@ class Operation(Node):
             return OperationState.REFUSED
         if self.outcome.kind == "earn":
             return OperationState.PENDING if self.outcome.available_at else OperationState.AVAILABLE
+        if self.outcome.kind == "adjust":
+            return OperationState.AVAILABLE if self.outcome.points > 0 else OperationState.TAKEN
         return _STATES.get(self.outcome.kind, OperationState.REDEEMED)
 
     @computed("When it was written, in programme time.")
@@ -130,7 +140,9 @@ class Operation(Node):
         """The instant of its batch."""
         return self.outcome.recorded_at
 
-    @computed("Points that it earned, held, redeemed or gave back.")
+    @computed(
+        "Points that it earned, held, redeemed or gave back; below zero for an adjustment that took them."
+    )
     def points(self) -> Points:
         """What moved."""
         return self.outcome.points
@@ -176,9 +188,13 @@ class Operation(Node):
             return None
         return returned_of(self.outcome.returned, self.detail.receipt.currency)
 
-    @computed("Why it was reversed, in the words of whoever did; null for other operations.")
+    @computed(
+        "Why it was reversed, or done by staff, in the words of whoever did; null for other operations."
+    )
     def reason(self) -> str | None:
-        """The reason given for a reversal."""
+        """The reason that was given."""
+        if self.note is not None:
+            return self.note.reason
         return (self.detail.reason or None) if self.detail else None
 
     @computed(
@@ -198,12 +214,12 @@ class Operation(Node):
 
 def operation_of(answer: Answer) -> Operation:
     """The operation in an answer of the partners' room."""
-    return _operation(answer.outcome, answer.detail)
+    return _operation(answer.outcome, answer.detail, answer.note)
 
 
 def recorded_operation(recorded: Recorded) -> Operation:
     """A stored operation."""
-    return _operation(recorded.outcome, decode_detail(recorded.detail))
+    return _operation(recorded.outcome, decode_detail(recorded.detail), decode_note(recorded.detail))
 
 
 def balance_of(balance: KnownBalance) -> Balance:
@@ -239,8 +255,8 @@ def hold_number(id_: str) -> int:
     return number_of(id_, "Hold", field="hold")
 
 
-def _operation(outcome: Outcome, detail: Detail | None) -> Operation:
-    return Operation(id=global_id(KIND, outcome.operation), outcome=outcome, detail=detail)
+def _operation(outcome: Outcome, detail: Detail | None, note: Note | None) -> Operation:
+    return Operation(id=global_id(KIND, outcome.operation), outcome=outcome, detail=detail, note=note)
 
 
 def _hold_of(outcome: Outcome) -> Hold | None:
@@ -263,6 +279,11 @@ _KINDS = {
     "arm_expiry": OperationKind.ARM_EXPIRY,
     "return": OperationKind.RETURN,
     "reverse": OperationKind.REVERSE,
+    "grant": OperationKind.GRANT,
+    "donate": OperationKind.DONATE,
+    "adjust": OperationKind.ADJUST,
+    "freeze": OperationKind.FREEZE,
+    "unfreeze": OperationKind.UNFREEZE,
 }
 _STATES = {
     "authorize": OperationState.HELD,
@@ -278,4 +299,8 @@ _STATES = {
     "arm_expiry": OperationState.AVAILABLE,
     "return": OperationState.RETURNED,
     "reverse": OperationState.RETURNED,
+    "grant": OperationState.AVAILABLE,
+    "donate": OperationState.REDEEMED,
+    "freeze": OperationState.DONE,
+    "unfreeze": OperationState.DONE,
 }

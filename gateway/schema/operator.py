@@ -241,7 +241,9 @@ class OperatorQuery:
     def programme(self, info: Info) -> Programme | None:
         """The one programme."""
         directory = info.context.directory
-        return programme_of(directory.programme) if directory.has_programme else None
+        if not directory.has_programme:
+            return None
+        return programme_of(directory.programme, directory.limits_at(info.context.now))
 
     @query(READ, MANAGE, description="One's own partner, or for the operator any; null when there is none.")
     async def partner(self, info: Info, id: PartnerId = None) -> Partner | None:  # noqa: A002

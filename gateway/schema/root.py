@@ -10,6 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.context import Context, Info
 
 from .access import query
+from .adjustment import AdjustmentMutation, AdjustmentQuery
 from .batch import BatchMutation
 from .clients import ClientMutation, ClientQuery
 from .directory import MANAGE, READ, Agreement, Outlet, Partner, agreement_of, outlet_of, visible_partner
@@ -18,6 +19,7 @@ from .evidence import EvidenceMutation, EvidenceQuery
 from .finance import READ as READ_SETTLEMENT
 from .finance import FinanceMutation, FinanceQuery, Period, period_for
 from .imports import ImportMutation, ImportQuery
+from .limiting import LimitMutation
 from .member import MemberMutation
 from .moving import MovingMutation, MovingQuery
 from .node import Id, Node, read_id
@@ -26,12 +28,22 @@ from .operator import OperatorMutation, OperatorQuery
 from .partner import OWN_OPERATIONS, TillMutation, TillQuery, operation_for
 from .returns import ReturnMutation
 from .scalars import SCALARS
+from .support import SupportMutation
 
 _READ_ANYTHING = tuple(dict.fromkeys((*OWN_OPERATIONS, READ, MANAGE, READ_SETTLEMENT)))
 
 
 @strawberry.type(description="What can be asked.")
-class Query(TillQuery, OperatorQuery, ClientQuery, FinanceQuery, ImportQuery, MovingQuery, EvidenceQuery):
+class Query(
+    TillQuery,
+    OperatorQuery,
+    ClientQuery,
+    FinanceQuery,
+    ImportQuery,
+    MovingQuery,
+    EvidenceQuery,
+    AdjustmentQuery,
+):
     """Every question."""
 
     @query(
@@ -63,6 +75,9 @@ class Mutation(
     ImportMutation,
     MovingMutation,
     EvidenceMutation,
+    LimitMutation,
+    SupportMutation,
+    AdjustmentMutation,
 ):
     """Every deed."""
 

@@ -14,6 +14,7 @@ from partners import RefundOrder as KnownRefundOrder
 from partners import Terms as KnownTerms
 
 from .directory import Funding, RefundOrder
+from .limits import IssuanceWindow, LimitsInput, read_limits, read_window
 from .money import micro_units
 from .scalars import CurrencyCode, Decimal, Points
 
@@ -82,7 +83,16 @@ class TermsInput:
         default=strawberry.UNSET, description="What a returned purchase gives back first."
     )
     issuance_limit: Points | None = strawberry.field(
-        default=strawberry.UNSET, description="The most points that are given."
+        default=strawberry.UNSET, description="The most points that are given in the issuance window."
+    )
+    issuance_window: IssuanceWindow | None = strawberry.field(
+        default=strawberry.UNSET, description="The time in which the issuance limit counts."
+    )
+    limits: LimitsInput | None = strawberry.field(
+        default=strawberry.UNSET, description="What each member may do at this partner, all limits together."
+    )
+    is_charity: bool | None = strawberry.field(
+        default=strawberry.UNSET, description="Whether members may donate points to it."
     )
     collateral: Decimal | None = strawberry.field(
         default=strawberry.UNSET, description="Money that the partner has deposited."
@@ -101,6 +111,7 @@ class TermsInput:
 _PLAIN = (
     "includes_gift_cards",
     "includes_delivery",
+    "is_charity",
     "pending_days",
     "lot_lifetime_days",
     "hold_ttl_seconds",
@@ -139,6 +150,10 @@ def read_terms(given: TermsInput, defaults: KnownTerms, *, at: str) -> KnownTerm
         for name, term in _IN_MILLIONTHS.items():
             if (value := getattr(given, name)) is not None:
                 changes[term] = micro_units(value, name)
+    if given.issuance_window is not None:
+        changes["issuance_window"] = read_window(given.issuance_window)
+    if given.limits is not None:
+        changes["limits"] = read_limits(given.limits)
     if given.funding is not None:
         changes["funding"] = KnownFunding[given.funding.name]
     if given.refund_order is not None:

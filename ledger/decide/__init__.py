@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from ledger.commands import (
+    Adjust,
     ArmExpiry,
     Arrive,
     Authorize,
@@ -13,7 +16,10 @@ from ledger.commands import (
     Capture,
     Command,
     Conclude,
+    Donate,
     Earn,
+    Freeze,
+    Grant,
     Merge,
     Novate,
     Open,
@@ -23,13 +29,27 @@ from ledger.commands import (
     Reverse,
     Settle,
     Transfer,
+    Unfreeze,
     Void,
 )
+from ledger.counters import count
 from ledger.journal import Journal
 from ledger.refusals import MemberFrozen
 from ledger.wallet import Wallet
 
-from . import arming, burning, earning, novating, opening, returning, reversing, travelling
+from . import (
+    adjusting,
+    arming,
+    burning,
+    earning,
+    freezing,
+    granting,
+    novating,
+    opening,
+    returning,
+    reversing,
+    travelling,
+)
 from .due import next_due
 from .recovering import recover
 from .situation import Situation
@@ -61,6 +81,11 @@ _DECIDERS: Final[dict[type[Command], tuple[str, Callable[[Wallet, Any, Situation
     ArmExpiry: ("arm_expiry", arming.arm_expiry),
     ReturnPurchase: ("return", returning.return_purchase),
     Reverse: ("reverse", reversing.reverse),
+    Donate: ("donate", burning.donate),
+    Grant: ("grant", granting.grant),
+    Adjust: ("adjust", adjusting.adjust),
+    Freeze: ("freeze", freezing.freeze),
+    Unfreeze: ("unfreeze", freezing.unfreeze),
 }
 
 _KINDS: Final[dict[type[Command], str]] = {
@@ -71,14 +96,30 @@ _KINDS: Final[dict[type[Command], str]] = {
 }
 
 NEEDS_WHOLE_WALLET: Final = frozenset(
-    {Authorize, Capture, Void, Burn, ReturnPurchase, Reverse, Transfer, Merge, Novate, ArmExpiry}
+    {
+        Authorize,
+        Capture,
+        Void,
+        Burn,
+        Donate,
+        Adjust,
+        ReturnPurchase,
+        Reverse,
+        Transfer,
+        Merge,
+        Novate,
+        ArmExpiry,
+    }
 )
 """Commands that read lots or holds; an earn gets by with the balances."""
 
-
-_FOLLOWS_SURVIVOR: Final = frozenset({Earn, Authorize, Burn, Transfer, Arrive})
-_DESPITE_FREEZE: Final = frozenset({Conclude, Novate, ArmExpiry})
-"""What no member asks for: it must not wait for a freeze to be lifted."""
+_FOLLOWS_SURVIVOR: Final = frozenset(
+    {Earn, Authorize, Burn, Donate, Grant, Adjust, Freeze, Unfreeze, Transfer, Arrive}
+)
+_DESPITE_FREEZE: Final = frozenset(
+    {Capture, Void, ReturnPurchase, Reverse, Adjust, Freeze, Unfreeze, Conclude, Novate, ArmExpiry}
+)
+"""What no member asks for, or what goods went over the counter for: it must not wait for a freeze to end."""
 
 
 def follows_survivor(command: Command) -> bool:
@@ -98,11 +139,25 @@ def kind_of(command: Command) -> str:
 def decide(wallet: Wallet, command: Command, situation: Situation) -> Journal:
     """What `command` does to `wallet`. Everything due before it has been applied already.
 
-    Raises a `Refusal` when a rule says no; then nothing happens.
+    Raises a `Refusal` when a rule says no; then nothing happens, and nothing is counted.
     """
     if wallet.is_frozen and not _is_despite_freeze(command):
         raise MemberFrozen
-    return _DECIDERS[type(command)][1](wallet, command, situation)
+    journal = _DECIDERS[type(command)][1](wallet, command, situation)
+    return _counted(wallet, command, situation, journal) if command.counters else journal
+
+
+def _counted(wallet: Wallet, command: Command, situation: Situation, journal: Journal) -> Journal:
+    """The journal with what the command's counters come to."""
+    counted = count(
+        command.counters,
+        wallet.counts,
+        situation.escrow,
+        bucket=command.bucket,
+        at=situation.at,
+        zone=situation.zone,
+    )
+    return msgspec.structs.replace(journal, counted=counted)
 
 
 def _is_despite_freeze(command: Command) -> bool:

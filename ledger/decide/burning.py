@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ledger.accounts import AVAILABLE, HELD, REDEEMED
-from ledger.commands import Authorize, Burn, Capture, Void
+from ledger.commands import Authorize, Burn, Capture, Donate, Void
 from ledger.holds import Hold, Slice, take
 from ledger.journal import Journal, Line, Opened
 from ledger.lots import Lot, consume, in_order
@@ -39,9 +39,18 @@ def authorize(wallet: Wallet, command: Authorize, situation: Situation) -> Journ
 
 def burn(wallet: Wallet, command: Burn, _situation: Situation) -> Journal:
     """Redeem at once: available → redeemed."""
+    return _redeem("burn", wallet, command)
+
+
+def donate(wallet: Wallet, command: Donate, _situation: Situation) -> Journal:
+    """Redeem at a charity: the lines of a burn under a name of their own."""
+    return _redeem("donate", wallet, command)
+
+
+def _redeem(kind: str, wallet: Wallet, command: Burn | Donate) -> Journal:
     taken = choose(wallet, command.points)
     return Journal(
-        kind="burn",
+        kind=kind,
         points=command.points,
         lines=tuple(
             _line(AVAILABLE, REDEEMED, lot, points, redeemer=command.partner, terms=command.terms)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
-Kind = Literal["partner", "operator", "finance", "app"]
+Kind = Literal["partner", "operator", "finance", "support", "app"]
 
 SCOPES_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
     "partner": frozenset(
@@ -34,11 +34,25 @@ SCOPES_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
             "proof:read",
             "proof:export",
             "ledger:lift",
+            "members:freeze",
+            "points:adjust",
+            "points:approve",
+            "points:grant",
+            "points:donate",
         }
     ),
     "finance": frozenset(
-        {"partner:read", "settlement:read", "settlement:close", "proof:read", "proof:export"}
+        {
+            "partner:read",
+            "settlement:read",
+            "settlement:close",
+            "proof:read",
+            "proof:export",
+            "points:adjust",
+            "points:approve",
+        }
     ),
+    "support": frozenset({"partner:read", "members:freeze", "points:adjust", "points:donate"}),
     "app": frozenset({"members:resolve", "members:enrol", "members:card", "members:transfer"}),
 }
 """The most that a client of each kind may be given."""

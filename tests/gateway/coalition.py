@@ -80,6 +80,8 @@ INPUT_TYPES = {
     "suspendOutlet": "OutletInput!",
     "reinstateOutlet": "OutletInput!",
     "revokeClient": "ClientInput!",
+    "freezeMember": "FreezeInput!",
+    "unfreezeMember": "FreezeInput!",
     "rotateClientSecret": "ClientInput!",
 }
 

@@ -27,7 +27,7 @@ OWNED = {
 """What a row of a view has for its partner."""
 
 TAKEN_PART_IN = ("lines", "flows_now")
-OPEN = {"alembic_version", "calendar", "clock", "events_head", "programme"}
+OPEN = {"alembic_version", "calendar", "clock", "events_head", "programme", "programme_limits"}
 """Tables that say nothing of any partner."""
 
 

@@ -8,11 +8,16 @@ from hashlib import sha256
 from typing import Any
 
 from ledger import (
+    Adjust,
     ArmExpiry,
     Authorize,
     Burn,
     Capture,
+    Counter,
+    Donate,
     Earn,
+    Freeze,
+    Grant,
     Item,
     LineReturned,
     Merge,
@@ -20,7 +25,9 @@ from ledger import (
     ReturnPurchase,
     Reverse,
     Transfer,
+    Unfreeze,
     Void,
+    windows,
 )
 from ledger.kernel.ids import compose
 
@@ -108,3 +115,37 @@ def an_item(line: int = 0, *, pieces: int = 1, price: int = 0, **given: Any) -> 
 def a_receipt(number: str = "1") -> ReceiptKey:
     """A receipt of terminal 1, in the outlet of commands that name none."""
     return ReceiptKey(outlet=0, terminal="1", number=number)
+
+
+def a_freeze(*, key: str | None = None, **given: Any) -> Freeze:
+    """The operator freezes MEMBER."""
+    return Freeze(**_common(key, {"partner": 0, "terms": 0, **given}))
+
+
+def an_unfreeze(*, key: str | None = None, **given: Any) -> Unfreeze:
+    """The operator lets MEMBER go on."""
+    return Unfreeze(**_common(key, {"partner": 0, "terms": 0, **given}))
+
+
+def an_adjustment(points: int, *, key: str | None = None, **given: Any) -> Adjust:
+    """Points given to MEMBER, or taken, at A's cost and under A's tariff."""
+    obligor = given.pop("obligor", A)
+    defaults = {"partner": obligor, "points": points, "obligor": obligor, "tariff": obligor, "reason": 1}
+    return Adjust(**_common(key, {**defaults, "expires_at": FAR, **given}))
+
+
+def a_grant(points: int = 100, *, key: str | None = None, **given: Any) -> Grant:
+    """A grant to MEMBER that the operator pays for, shown as given by A."""
+    defaults = {"points": points, "obligor": 0, "tariff": 9, "expires_at": FAR}
+    return Grant(**_common(key, {**defaults, **given}))
+
+
+def a_donation(points: int = 10, *, key: str | None = None, **given: Any) -> Donate:
+    """A donation to the charity D."""
+    return Donate(**_common(key, {"partner": D, "points": points, **given}))
+
+
+def a_counter(increment: int, ceiling: int | None = None, **given: Any) -> Counter:
+    """A counter of MEMBER's day."""
+    defaults: dict[str, Any] = {"name": "points", "window": windows.DAY}
+    return Counter(**{**defaults, "increment": increment, "ceiling": ceiling, **given})

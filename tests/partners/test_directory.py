@@ -20,6 +20,8 @@ from partners import (
     Directories,
     Directory,
     Funding,
+    IssuanceWindow,
+    Limits,
     OutletExists,
     PartnerUnknown,
     Programme,
@@ -67,6 +69,9 @@ ALL_TERMS = Terms(
     breakage_share_ppm=500_000,
     late_window_days=3,
     settlement_currency="KZT",
+    issuance_window=IssuanceWindow.MONTH,
+    limits=Limits(earned_per_day_points=500, operations_per_minute=10, window_seconds=3_600),
+    is_charity=True,
 )
 
 

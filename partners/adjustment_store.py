@@ -1,0 +1,62 @@
+"""The SQL of adjustments. What was proposed never changes; what became of it is written once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .adjustment import Adjustment, AdjustmentReason
+from .tables import adjustments
+
+
+async def add(connection: AsyncConnection, **proposed: Any) -> Adjustment:
+    """Store a proposal under the next id."""
+    row = (await connection.execute(insert(adjustments).values(**proposed).returning(adjustments))).one()
+    return _adjustment(row)
+
+
+async def find(connection: AsyncConnection, id_: int, *, locked: bool = False) -> Adjustment | None:
+    """An adjustment by id; `locked` keeps others from approving it before the transaction ends."""
+    query = select(adjustments).where(adjustments.c.id == id_)
+    row = (await connection.execute(query.with_for_update() if locked else query)).one_or_none()
+    return None if row is None else _adjustment(row)
+
+
+async def page(
+    connection: AsyncConnection, *, before: int | None, first: int, waiting: bool
+) -> list[Adjustment]:
+    """At most `first` adjustments, newest first, below the id `before`; if `waiting`, unapproved ones."""
+    query = select(adjustments).order_by(adjustments.c.id.desc()).limit(first)
+    if before is not None:
+        query = query.where(adjustments.c.id < before)
+    if waiting:
+        query = query.where(adjustments.c.approved_at.is_(None))
+    return [_adjustment(row) for row in await connection.execute(query)]
+
+
+async def approve(connection: AsyncConnection, id_: int, *, by: str, at: datetime) -> Adjustment:
+    """Write who approved it."""
+    query = update(adjustments).where(adjustments.c.id == id_).values(approved_by=by, approved_at=at)
+    return _adjustment((await connection.execute(query.returning(adjustments))).one())
+
+
+async def finish(
+    connection: AsyncConnection, id_: int, *, operation: int | None, period: int | None, refusal: str | None
+) -> Adjustment:
+    """Write what the ledger made of it."""
+    query = update(adjustments).where(adjustments.c.id == id_)
+    values = {"operation": operation, "period": period, "refusal": refusal}
+    return _adjustment((await connection.execute(query.values(values).returning(adjustments))).one())
+
+
+async def adjusters(connection: AsyncConnection, period: int) -> set[str]:
+    """Everybody who proposed or approved an adjustment that is booked in `period`."""
+    query = select(adjustments.c.proposed_by, adjustments.c.approved_by).where(adjustments.c.period == period)
+    return {person for row in await connection.execute(query) for person in row}
+
+
+def _adjustment(row: Row[Any]) -> Adjustment:
+    return Adjustment(**{**row._asdict(), "reason": AdjustmentReason(row.reason)})

@@ -1,0 +1,197 @@
+"""Adjustments: one of staff proposes to correct a member's points, another one approves exactly that.
+
+What is approved is bound by its digest. The approval is written before the points move, and the
+points move under a key made of the proposal, so that whoever is interrupted goes on by asking again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger import Adjust, Ledger
+from ledger.kernel.database import Database
+from ledger.kernel.ids import OPERATOR
+from ledger.kernel.refusals import InvalidInput, Refusal, Throttled
+from ledger.kernel.values import MAX_POINTS
+
+from . import adjustment_store as store
+from .adjustment import Adjustment, AdjustmentReason
+from .adjustment_store import adjusters, page
+from .days import end_of_day, local_day
+from .directory import Directory
+from .names import name
+from .notes import MAX_TEXT, Note, encode_note
+
+__all__ = ["LIFETIME", "Proposal", "adjusters", "approve", "page", "post", "propose"]
+
+LIFETIME: Final = timedelta(days=7)
+"""How long a proposal waits for its approval."""
+
+PRINCIPAL: Final = "adjustments"
+"""Who owns the keys of adjustments in the ledger: no caller, whose names all have a colon."""
+
+
+_ACCOUNTS: Final = {reason: number for number, reason in enumerate(AdjustmentReason, start=1)}
+
+
+class AdjustmentUnknown(Refusal):
+    """No proposal has this id."""
+
+    code = "ADJUSTMENT_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__("no such adjustment", field=("adjustment",))
+
+
+class ApproverIsMaker(Refusal):
+    """Two people adjust: who proposed does not approve."""
+
+    code = "APPROVER_IS_MAKER"
+
+    def __init__(self) -> None:
+        super().__init__("whoever proposed an adjustment cannot approve it")
+
+
+class ProposalChanged(Refusal):
+    """The approver did not see what is proposed."""
+
+    code = "PROPOSAL_CHANGED"
+
+    def __init__(self) -> None:
+        super().__init__("this is not what was proposed: look at it again", field=("digest",))
+
+
+class ProposalExpired(Refusal):
+    """The proposal has waited too long."""
+
+    code = "PROPOSAL_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the proposal has expired: make a new one", field=("adjustment",))
+
+
+class AlreadyApproved(Refusal):
+    """Somebody else has approved it."""
+
+    code = "ALREADY_APPROVED"
+
+    def __init__(self) -> None:
+        super().__init__("somebody else has approved this adjustment", field=("adjustment",))
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """`points` to be given to `member`, or taken when negative, at the cost or for the good of `obligor`."""
+
+    member: int
+    points: int
+    obligor: int
+    reason: AdjustmentReason
+    text: str
+
+
+async def propose(
+    connection: AsyncConnection,
+    directory: Directory,
+    proposal: Proposal,
+    *,
+    tariff: int,
+    by: str,
+    at: datetime,
+) -> Adjustment:
+    """Store a proposal; nothing moves. `tariff` prices what is given, and is 0 for what is taken.
+
+    Raises `PartnerUnknown` and `InvalidInput`.
+    """
+    if not 0 < abs(proposal.points) <= MAX_POINTS:
+        raise InvalidInput("an adjustment gives or takes points", field=("points",))
+    if proposal.obligor != OPERATOR:
+        directory.partner(proposal.obligor)
+    zone, terms = directory.programme.zone, directory.programme.defaults
+    agreement = directory.agreement_at(proposal.obligor, at)
+    days = (agreement.terms if agreement else terms).lot_lifetime_days
+    return await store.add(
+        connection,
+        member=proposal.member,
+        points=proposal.points,
+        obligor=proposal.obligor,
+        tariff=tariff if proposal.points > 0 else 0,
+        expires_at=end_of_day(local_day(at, zone) + timedelta(days=days), zone),
+        reason=proposal.reason.value,
+        text=name(proposal.text, field="text", longest=MAX_TEXT),
+        proposed_at=at,
+        proposed_by=by,
+        lapses_at=at + LIFETIME,
+    )
+
+
+async def approve(
+    connection: AsyncConnection, id_: int, *, digest: bytes, by: str, at: datetime
+) -> Adjustment:
+    """Approve what has this digest; the same approver may say so again. `post` moves the points.
+
+    Raises `AdjustmentUnknown`, `ApproverIsMaker`, `ProposalChanged`, `AlreadyApproved`, `ProposalExpired`.
+    """
+    found = await store.find(connection, id_, locked=True)
+    if found is None:
+        raise AdjustmentUnknown
+    if found.proposed_by == by:
+        raise ApproverIsMaker
+    if found.digest != digest:
+        raise ProposalChanged
+    if found.approved_by == by:
+        return found
+    if found.approved_by is not None:
+        raise AlreadyApproved
+    if at >= found.lapses_at:
+        raise ProposalExpired
+    return await store.approve(connection, id_, by=by, at=at)
+
+
+async def post(database: Database, ledger: Ledger, adjustment: Adjustment, *, at: datetime) -> Adjustment:
+    """Move the points of an approved adjustment, if that has not been done, and tell what became of it.
+
+    Raises `Throttled` when the ledger cannot take it now: the approval stands, and asking again goes on.
+    """
+    assert adjustment.approved_by is not None, "only what is approved is posted"
+    if adjustment.operation is not None or adjustment.refusal is not None:
+        return adjustment
+    outcome = await ledger.submit(_command(adjustment, adjustment.approved_by, at))
+    if outcome.refused is not None and outcome.refused.retryable:
+        raise Throttled(outcome.refused.message)
+    recorded = await ledger.operation(outcome.operation)
+    assert recorded is not None, "what is not retryable is stored"
+    async with database.writer.begin() as connection:
+        return await store.finish(
+            connection,
+            adjustment.id,
+            operation=None if outcome.refused else outcome.operation,
+            period=None if outcome.refused else recorded.period,
+            refusal=outcome.refused.code if outcome.refused else None,
+        )
+
+
+def _command(adjustment: Adjustment, approved_by: str, at: datetime) -> Adjust:
+    note = Note(
+        by=adjustment.proposed_by,
+        approved_by=approved_by,
+        reason=adjustment.reason.value,
+        text=adjustment.text,
+    )
+    return Adjust(
+        principal=PRINCIPAL,
+        key=str(adjustment.id),
+        digest=adjustment.digest,
+        member=adjustment.member,
+        occurred_at=at,
+        partner=adjustment.obligor,
+        detail=encode_note(note),
+        points=adjustment.points,
+        obligor=adjustment.obligor,
+        tariff=adjustment.tariff,
+        reason=_ACCOUNTS[adjustment.reason],
+        expires_at=adjustment.expires_at,
+    )
