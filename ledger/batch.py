@@ -12,13 +12,15 @@ from typing import Final
 
 import msgspec
 
-from . import counters, lookback, saving, store
-from .allowances import Allowance, Place, Pools
+from . import lookback, saving, store
+from .allowances import Allowance, Place
 from .binary import instant, key_row
 from .block import Block
 from .commands import Command, PassFence, PostMoney, Refused, Settle
+from .counters import Key
 from .decide import Situation, decide, follow, follows_survivor, kind_of, next_due, recover
 from .dues import Due
+from .escrow import Pools
 from .fence import Calendar
 from .holds import Hold
 from .journal import Journal
@@ -191,7 +193,7 @@ class _Decided:
         self.marks: dict[tuple[int, int], Mark] = {}
         self.escrow = {place: msgspec.structs.replace(own) for place, own in loaded.escrow.items()}
         self.spent: dict[Place, Allowance] = {}
-        self.counted: set[tuple[int, counters.Key]] = set()
+        self.counted: set[tuple[int, Key]] = set()
         self.frozen: set[int] = set()
         self.answers: list[Answer] = []
 
@@ -261,6 +263,10 @@ class _Decided:
             self.sent.append(journal.sends)
         if journal.concludes is not None:
             self.concluded.append(journal.concludes)
+        if journal.counted:
+            self._note_counted(wallet, journal)
+        if journal.freezes is not None:
+            self.frozen.add(wallet.member)
 
     def _note_changes(self, wallet: Wallet, journal: Journal) -> None:
         """Remember which lots have another obligor or expiry, and which holds have pinned of them."""
@@ -270,10 +276,6 @@ class _Decided:
         for hold in wallet.holds.values():
             if hold.id not in self.new_holds and any(part.lot in changed for part in hold.slices):
                 self.reset_holds[hold.id] = hold
-        if journal.counted:
-            self._note_counted(wallet, journal)
-        if journal.freezes is not None:
-            self.frozen.add(wallet.member)
 
     def _note_counted(self, wallet: Wallet, journal: Journal) -> None:
         """Spend what was drawn of escrows; remember which counters of the wallet have moved."""

@@ -7,7 +7,7 @@ window: what is given back later was counted all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from struct import Struct
 from typing import Final
@@ -17,12 +17,9 @@ import msgspec
 
 from .allowances import Allowance
 from .commands import Counter
-from .kernel.packing import byteas, texts
 from .kernel.refusals import InvalidInput
-from .kernel.wire import Flight, Statement, Wire
 from .outcomes import Counted
 from .refusals import LimitExceeded
-from .store import of_members
 from .windows import ONCE, cell_of, oldest_of
 
 Key = tuple[str, str]
@@ -36,23 +33,6 @@ MAX_NAME: Final = 100
 _MAX_INCREMENT: Final = 2**53
 
 _CELL: Final = Struct(">qq")
-
-_LOAD: Final = Statement(
-    "counters",
-    """
-    SELECT c.member, c.name, c.span, c.cells
-    FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
-    JOIN counters c ON c.bucket = asked.bucket AND c.member = asked.member
-    """,
-)
-_SAVE: Final = Statement(
-    "save_counters",
-    """
-    INSERT INTO counters (bucket, member, name, span, cells)
-    SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])
-    ON CONFLICT (bucket, member, name, span) DO UPDATE SET cells = excluded.cells
-    """,
-)
 
 
 class Count(msgspec.Struct, gc=False):
@@ -133,28 +113,6 @@ def pack(own: Count) -> bytes:
 def unpack(stored: bytes) -> Count:
     """A stored count; a fresh value each time."""
     return Count(dict(_CELL.iter_unpack(stored)))
-
-
-async def load(wire: Wire, members: Iterable[int]) -> dict[int, dict[Key, bytes]]:
-    """The stored counts of `members`, by the primary key. Their heads are locked."""
-    flight = wire.flight()
-    flight.run(_LOAD, *of_members(sorted(set(members))))
-    found: dict[int, dict[Key, bytes]] = {}
-    for member, name, span, cells in (await flight.land())[0]:
-        found.setdefault(int.from_bytes(member), {})[name.decode(), span.decode()] = cells
-    return found
-
-
-def save(flight: Flight, moved: Sequence[tuple[int, Key, Count]]) -> None:
-    """Store counts that have moved."""
-    if moved:
-        flight.run(
-            _SAVE,
-            *of_members([member for member, _, _ in moved]),
-            texts([name for _, (name, _), _ in moved]),
-            texts([span for _, (_, span), _ in moved]),
-            byteas([pack(own) for _, _, own in moved]),
-        )
 
 
 _NOTHING: Final = Count()

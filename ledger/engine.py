@@ -13,11 +13,11 @@ import structlog
 from sqlalchemy import select, text, update
 
 from . import fence, records
-from .allowances import Pools
 from .batch import Fault, Moved
 from .commands import Command, PassFence, Refused, Settle, Transfer
 from .decide import kind_of
 from .driving import drive, drive_all
+from .escrow import Pools
 from .kernel.clock import Clock, DrivenClock
 from .kernel.database import Database
 from .kernel.ids import BUCKETS

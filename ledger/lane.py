@@ -17,9 +17,10 @@ from typing import Final, NamedTuple
 import asyncpg
 import structlog
 
-from .allowances import Pools, Short
+from .allowances import Short
 from .batch import Answer, CalendarOutrun, Fault, KeyKnown, run
 from .commands import Command
+from .escrow import Pools
 from .fence import Calendar
 from .kernel.ids import BUCKETS, MEMBER_BUCKETS, TREASURY
 from .kernel.refusals import Throttled

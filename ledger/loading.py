@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from . import allowances, counters, lookback, store
+from . import counter_store, escrow, lookback, store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
-from .allowances import Allowance, Place, Pools
+from .allowances import Allowance, Place, needs_of
 from .binary import instant, moment, point_in_time
 from .changing import lots_of_obligor, named_lots
 from .commands import Command, Conclude, Novate
@@ -174,7 +174,7 @@ async def load_counted(
     *,
     at: datetime,
     zone: ZoneInfo,
-    pools: Pools,
+    pools: escrow.Pools,
 ) -> None:
     """What the counters of `commands` stand at; asks nothing when none carries any.
 
@@ -184,7 +184,7 @@ async def load_counted(
     if not counting:
         return
     members = {loaded.member_of(command) for command in counting} - {0}
-    loaded.counts.update(await counters.load(wire, members))
+    loaded.counts.update(await counter_store.load(wire, members))
     fresh = {
         (command.bucket, own.own): command
         for command, own in zip(commands, keys, strict=True)
@@ -194,9 +194,9 @@ async def load_counted(
         and not loaded.heads[command.bucket].is_fenced
     }
     times = {bucket: max(at, head.recorded_at) for bucket, head in loaded.heads.items()}
-    needs = allowances.needs_of(fresh.values(), times, zone)
+    needs = needs_of(fresh.values(), times, zone)
     if needs:
-        loaded.escrow.update(await allowances.draw(wire, needs, pools))
+        loaded.escrow.update(await escrow.draw(wire, needs, pools))
 
 
 async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from . import allowances, counters
+from . import counter_store, escrow
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING
 from .allowances import Allowance, Place
 from .binary import INFINITY, copy_of, hold_row, instant, lot_row, slice_row, wallet_row
@@ -154,8 +154,8 @@ def write(flight: Flight, changes: Changes) -> None:
     save_changes(flight, changes.reset_lots, changes.reset_holds, changes.merged)
     save_transits(flight, changes.sent, changes.concluded)
     _move_frozen(flight, changes.frozen)
-    counters.save(flight, changes.counts)
-    allowances.save(flight, changes.spent)
+    counter_store.save(flight, changes.counts)
+    escrow.save(flight, changes.spent)
     _move_heads(flight, changes.blocks)
 
 

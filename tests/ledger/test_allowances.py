@@ -155,7 +155,7 @@ async def test_earns_without_a_limit_touch_no_pool(ledger: Ledger, database: Dat
         assert await connection.scalar(select(func.count()).select_from(allowance_pools)) == 0
 
 
-@pytest.mark.parametrize("limit", [10_000, 3_333])
+@pytest.mark.parametrize("limit", [10_000, 4_567])
 async def test_a_storm_over_processes_issues_nearly_all_and_never_more(
     urls: Urls, database: Database, limit: int
 ) -> None:

@@ -72,7 +72,7 @@ async def test_a_client_gets_nothing_that_its_kind_may_not_have(
 
 async def test_only_the_members_app_may_have_card_keys() -> None:
     assert [kind for kind, scopes in SCOPES_OF_KIND.items() if "members:card" in scopes] == ["app"]
-    assert len(SCOPES) == 19
+    assert len(SCOPES) == 23
 
 
 async def test_an_unknown_client_cannot_be_changed(database: Database) -> None:
