@@ -6,11 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from gateway.caller import Caller
-from ledger.tables import wallets
 from members import enrol
+from partners import freeze_member
 from tests.gateway.coalition import Coalition, a_burn, a_key, an_earn, partner_id
 
 FRIEND = "+79160000001"
@@ -101,8 +100,9 @@ async def test_what_a_frozen_member_refuses_is_back_and_said(coalition: Coalitio
     friend = await a_friend(coalition)
     await coalition.do("earn", "userErrors { code }", an_earn(coalition))
     await coalition.do("transferPoints", TRANSFER, a_transfer(coalition, 1), as_="app")
-    async with coalition.services.database.writer.begin() as connection:
-        await connection.execute(update(wallets).where(wallets.c.member == friend).values(frozen=True))
+    await freeze_member(
+        coalition.services.ledger, member=friend, key="f", reason="theft", by="staff:x", at=coalition.now
+    )
 
     await coalition.services.ledger.advance(coalition.now + timedelta(minutes=1))
     sent = await coalition.do("transferPoints", TRANSFER, a_transfer(coalition), as_="app")

@@ -19,7 +19,7 @@ from ledger.tables import heads, operations, wallets
 from tests.servers import Urls
 
 from . import proving
-from .builders import MEMBER, START, a_transfer, an_earn
+from .builders import MEMBER, START, a_freeze, a_transfer, an_earn
 from .instances import a_process
 
 FRIEND = compose(40, 1)
@@ -51,8 +51,7 @@ async def test_a_driver_killed_between_two_legs_is_followed_by_another(
     """`legs` are how many were posted before the end; whoever comes next ends it the same."""
     await ledger.submit_many([an_earn(100), an_earn(5, member=FRIEND)])
     if is_frozen:
-        async with database.writer.begin() as connection:
-            await connection.execute(update(wallets).where(wallets.c.member == FRIEND).values(frozen=True))
+        await ledger.submit(a_freeze(member=FRIEND))
     await ledger.submit(a_transfer(70, to_member=FRIEND))
     left = legs - 1
 
@@ -76,7 +75,7 @@ async def test_a_driver_killed_between_two_legs_is_followed_by_another(
     moved = 0 if is_frozen else 70
     assert await ledger.balance(MEMBER) == Balance(available=100 - moved)
     assert await ledger.balance(FRIEND) == Balance(available=5 + moved)
-    end = {"transfer_back": 1} if is_frozen else {"transfer_in": 1, "transfer_done": 1}
+    end = {"freeze": 1, "transfer_back": 1} if is_frozen else {"transfer_in": 1, "transfer_done": 1}
     assert await posted(database) == {"earn": 2, "transfer": 1, **end}
     await proving.holds(database)
 

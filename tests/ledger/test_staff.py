@@ -25,10 +25,13 @@ from .builders import (
     a_donation,
     a_freeze,
     a_grant,
+    a_receipt,
+    a_return,
     a_void,
     an_adjustment,
     an_authorization,
     an_earn,
+    an_item,
     an_unfreeze,
 )
 from .instances import code, codes
@@ -247,3 +250,27 @@ async def test_an_adjustment_expires_like_any_lot(ledger: Ledger) -> None:
 async def _execute(database: Database, statement: str) -> None:
     async with database.writer.begin() as connection:
         await connection.execute(text(statement))
+
+
+async def test_a_debt_is_recovered_from_what_staff_gives(ledger: Ledger) -> None:
+    """A credit to available pays what is due first, whoever gives it."""
+    bought = await ledger.submit(an_earn(100, items=(an_item(points_earned=100),), receipt=a_receipt("1")))
+    await ledger.submit(a_burn(100))
+    returned = await ledger.submit(a_return(bought.operation))
+
+    await ledger.submit_many([a_grant(30), an_adjustment(50)])
+    owed = await ledger.balance(MEMBER)
+    await ledger.submit(a_grant(25))
+
+    assert returned.balance.clawback_due == 100
+    assert (owed.available, owed.clawback_due) == (0, 20)
+    assert (await ledger.balance(MEMBER)).available == 5
+
+
+async def test_goods_of_a_frozen_member_come_back(ledger: Ledger) -> None:
+    bought = await ledger.submit(an_earn(100, items=(an_item(points_earned=100),), receipt=a_receipt("1")))
+    await ledger.submit(a_freeze())
+
+    returned = await ledger.submit(a_return(bought.operation))
+
+    assert (code(returned), returned.balance.available) == ("OK", 0)

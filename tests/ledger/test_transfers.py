@@ -6,15 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from ledger import Balance, Ledger
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
-from ledger.tables import lots, wallets
+from ledger.tables import lots
 
 from . import proving
-from .builders import FAR, MEMBER, a_transfer, an_earn
+from .builders import FAR, MEMBER, a_freeze, a_transfer, an_earn
 from .instances import codes
 
 FRIEND = compose(40, 1)
@@ -25,11 +25,6 @@ async def lots_of(database: Database, member: int) -> list[Any]:
     async with database.writer.connect() as connection:
         query = select(lots).where(lots.c.member == member).order_by(lots.c.id)
         return list((await connection.execute(query)).all())
-
-
-async def freeze(database: Database, member: int) -> None:
-    async with database.writer.begin() as connection:
-        await connection.execute(update(wallets).where(wallets.c.member == member).values(frozen=True))
 
 
 async def test_points_arrive_with_everything_that_they_are(ledger: Ledger, database: Database) -> None:
@@ -92,7 +87,7 @@ async def test_what_a_frozen_member_refuses_goes_back_to_the_same_lots(
 ) -> None:
     await ledger.submit_many([an_earn(60), an_earn(50, expires_at=FAR - DAY), an_earn(1, member=FRIEND)])
     before = await lots_of(database, MEMBER)
-    await freeze(database, FRIEND)
+    await ledger.submit(a_freeze(member=FRIEND))
 
     _, transit = await ledger.transfer(a_transfer(70, to_member=FRIEND))
 
