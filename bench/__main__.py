@@ -29,7 +29,7 @@ from gateway.embedded import Addresses, DataFolder, Servers
 from gateway.migrations.upgrade import migrate
 
 TPCB_SECONDS: Final = 30
-ALWAYS: Final = ("engine", "processes", "front")
+ALWAYS: Final = ("engine", "processes", "front", "profile")
 """The parts of `make bench`."""
 
 

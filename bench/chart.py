@@ -38,6 +38,16 @@ _FAMILIES: Final = (
     "as_of",
 )
 
+_COSTS: Final = {
+    "ledger_us": "µs of the engine's process",
+    "callers_us": "µs of the load's callers, in that process",
+    "postgres_us": "µs of PostgreSQL's processes",
+    "wal_bytes": "bytes of write-ahead log",
+    "batch": "operations a batch",
+    "statements": "statements a batch",
+    "round_trips": "round trips a batch",
+}
+
 _ROW: Final = re.compile(r"^\| `(\w+)` \| ([0-9.,]+) \|", re.MULTILINE)
 
 
@@ -178,10 +188,24 @@ def _order(name: str) -> tuple[int, list[str | int]]:
     return family, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
+def costs(figures: Mapping[str, float]) -> str:
+    """What an operation costs by how many are in flight, as rows; a note when nobody has measured it."""
+    columns = sorted(int(name.rpartition("_")[2]) for name in figures if name.startswith("profile_batch_"))
+    if not columns:
+        return "Not measured yet: `python -m bench profile`."
+    rows = [
+        f"| {told} | " + " | ".join(goals.written(figures[f"profile_{name}_{n}"]) for n in columns) + " |"
+        for name, told in _COSTS.items()
+    ]
+    heads = " | ".join(f"{n:,}" for n in columns)
+    return "\n".join([f"| in flight | {heads} |", "|---|" + "---|" * len(columns), *rows])
+
+
 def refresh(figures: Mapping[str, float]) -> None:
     """Draw the chart and bring the figures of the documents up to date."""
     CHART.write_text(draw(figures))
-    PAGE.write_text(_between(PAGE.read_text(), f"\n{table(figures)}\n"))
+    page = _between(PAGE.read_text(), "bench", f"\n{table(figures)}\n")
+    PAGE.write_text(_between(page, "profile", f"\n{costs(figures)}\n"))
     README.write_text(renewed(README.read_text(), figures))
 
 
@@ -195,7 +219,6 @@ def renewed(text: str, figures: Mapping[str, float]) -> str:
     return _ROW.sub(row, text)
 
 
-def _between(text: str, inside: str) -> str:
-    return re.sub(
-        r"(<!-- bench -->).*?(<!-- /bench -->)", lambda m: m[1] + inside + m[2], text, flags=re.DOTALL
-    )
+def _between(text: str, name: str, inside: str) -> str:
+    whole = rf"(<!-- {name} -->).*?(<!-- /{name} -->)"
+    return re.sub(whole, lambda found: found[1] + inside + found[2], text, flags=re.DOTALL)

@@ -132,6 +132,7 @@ def _figures(costs: list[Cost]) -> dict[str, float]:
         figures[f"profile_callers_us_{n}"] = cost.per_operation(cost.callers)
         figures[f"profile_postgres_us_{n}"] = cost.per_operation(cost.backends + cost.background)
         figures[f"profile_batch_{n}"] = cost.batch
+        figures[f"profile_statements_{n}"] = cost.statements / cost.batches
         figures[f"profile_round_trips_{n}"] = cost.flights / cost.batches
         figures[f"profile_wal_bytes_{n}"] = cost.wal_bytes / cost.measured.operations
     return figures

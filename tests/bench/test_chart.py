@@ -15,6 +15,7 @@ def test_the_chart_and_the_tables_are_those_of_the_latest_results() -> None:
 
     assert chart.CHART.read_text() == chart.draw(figures), "run: python -m bench chart"
     assert chart.table(figures) in chart.PAGE.read_text(), "run: python -m bench chart"
+    assert chart.costs(figures) in chart.PAGE.read_text(), "run: python -m bench chart"
     assert chart.README.read_text() == chart.renewed(chart.README.read_text(), figures)
 
 
@@ -42,3 +43,13 @@ def test_a_goal_is_met_from_its_own_side() -> None:
     assert told("wallet_p99_ms", 5.0) == "under 5, not reached"
     assert told("naive_pool", 8) == ""
     assert {"hot_partner_ratio", "four_process_ratio", "after_10m_ratio", "history_p99_ms"} <= GOALS.keys()
+
+
+def test_costs_stand_in_the_order_of_what_is_in_flight() -> None:
+    figures = {f"profile_{name}_{n}": float(n) for name in chart._COSTS for n in (512, 1, 64)}
+
+    rows = chart.costs(figures).splitlines()
+
+    assert rows[0] == "| in flight | 1 | 64 | 512 |"
+    assert rows[2] == "| µs of the engine's process | 1.00 | 64.0 | 512 |"
+    assert "Not measured" in chart.costs({})
