@@ -38,7 +38,7 @@ READS: Final = 5_000
 LIGHT_PER_SECOND: Final = 100
 """Operations a second that are posted while reads are measured."""
 
-_FILL_SECONDS: Final = 2 * 60 * 60
+_FILL_SECONDS: Final = 60 * 60
 _BYTES_PER_LINE: Final = 3_000
 _BYTES_TO_SPARE: Final = 8_000_000_000
 _BUSY_SHARE: Final = 0.2
