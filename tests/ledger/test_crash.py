@@ -137,17 +137,17 @@ async def test_tills_and_postgres_killed_in_turn_leave_each_operation_once(
 ) -> None:
     """Two tills at a time send the same commands; any of them, a backend or the whole server dies."""
     answered: Answered = {}
-    ends_at, rounds = time.monotonic() + soak_seconds, 0
+    ends_at = time.monotonic() + soak_seconds
     database = await Database.open(writer_url=own_urls.writer, reader_url=own_urls.reader)
     await extend_calendar(database)
-    while rounds < 2 or time.monotonic() < ends_at:
-        rounds += 1
-        tills = [await _a_till(own_urls, answered) for _ in range(2)]
+    victims = [*VICTIMS]
+    while victims or time.monotonic() < ends_at:
+        lives = [chance.uniform(0.4, 1.5) for _ in range(2)]
         posting = asyncio.gather(
-            *(_heard_until_killed(till, answered, after=chance.uniform(0.2, 1.5)) for till in tills)
+            *[_heard_until_killed(await _a_till(own_urls, answered), answered, after=life) for life in lives]
         )
-        await asyncio.sleep(chance.uniform(0.1, 1.5))
-        _kill(own_servers, chance.choice(VICTIMS), chance)
+        await asyncio.sleep(chance.uniform(0.1, min(lives)))
+        _kill(own_servers, victims.pop() if victims else chance.choice(VICTIMS), chance)
         await asyncio.to_thread(_start_again, own_servers)
         await posting
         await _accepts_again(own_urls)
