@@ -8,6 +8,7 @@ from typing import Final
 import typer
 
 from .commands.backup import backup_command, restore_command
+from .commands.balance import balance_command
 from .commands.bucket import bucket_app
 from .commands.demo import demo_command
 from .commands.doctor import doctor_command
@@ -44,6 +45,7 @@ app.command("prove")(prove_command)
 app.command("backup")(backup_command)
 app.command("restore")(restore_command)
 app.command("verify")(verify_command)
+app.command("balance")(balance_command)
 
 app.add_typer(period_app, name="period")
 app.add_typer(seal_app, name="seal")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
+from ledger import tallies
 from ledger.evidence import sealing
 from ledger.proof import Invariant
 from partners import drive_novations as novate
@@ -21,6 +23,8 @@ _log = structlog.get_logger(__name__)
 
 _EVERY_TEN_SECONDS: Final = frozenset(range(0, 60, 10))
 _WHOLE_NIGHT: Final = 6 * 3_600
+_FOLDING_SECONDS: Final = 30.0
+"""A long history is folded in several turns."""
 
 
 async def run_worker(settings: Settings) -> None:
@@ -67,6 +71,19 @@ async def seal(services: Services) -> None:
         _log.info("sealed", period=span.period, root=sealed.root.hex(), blocks=sealed.blocks)
 
 
+async def fold_tallies(services: Services) -> None:
+    """Add what was posted to the tallies, so that a standing is told from few rows."""
+    folded, until = 0, time.monotonic() + _FOLDING_SECONDS
+    while time.monotonic() < until:
+        async with services.database.writer.begin() as connection:
+            more = await tallies.fold(connection)
+        folded += more
+        if not more:
+            break
+    if folded:
+        _log.info("folded", operations=folded)
+
+
 async def prove(services: Services) -> None:
     """Run every invariant; what breaks one fences its bucket off and is an error in the log, once."""
     await _prove(services, audits.INVARIANTS)
@@ -96,6 +113,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
         Job(name="drive_transits", task=drive_transits, seconds=frozenset(range(5, 60, 10))),
         Job(name="drive_novations", task=drive_novations, seconds=frozenset({20, 50})),
         Job(name="extend_calendar", task=extend_calendar, minute=3),
+        Job(name="fold_tallies", task=fold_tallies, seconds=frozenset({30})),
         Job(name="seal", task=seal, minute=frozenset({5, 20, 35, 50}), timeout_seconds=3_600),
         Job(name="prove_state", task=prove_state, minute=often, timeout_seconds=1_800),
         Job(name="prove", task=prove, hour=settings.prove_at_hour, minute=17, timeout_seconds=_WHOLE_NIGHT),

@@ -1,6 +1,6 @@
 """The ledger: what is owed, for ever. It accepts commands, decides, appends, and proves."""
 
-from . import fence, flows, leaving, notices, records, stock, windows
+from . import asof, fence, flows, leaving, notices, records, stock, tallies, windows
 from .commands import (
     Adjust,
     ArmExpiry,
@@ -82,6 +82,7 @@ __all__ = [
     "Unfreeze",
     "Void",
     "accounts",
+    "asof",
     "fence",
     "flows",
     "leaving",
@@ -89,5 +90,6 @@ __all__ = [
     "proof",
     "records",
     "stock",
+    "tallies",
     "windows",
 ]

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS, POINTS_KINDS
 from .kernel.ids import bucket_of
+from .kernel.refusals import InvalidInput
 from .outcomes import Balance, Outcome
 from .tables import lines, operations, wallets
 
@@ -32,6 +33,12 @@ class Clock(StrEnum):
 
     EFFECTIVE = "effective"
     RECORDED = "recorded"
+
+
+def check_past(at: datetime, now: datetime) -> None:
+    """Raise `InvalidInput` for an instant that lies ahead: nobody knows what will be true then."""
+    if at > now:
+        raise InvalidInput("this instant lies ahead", field=("asOf",))
 
 
 async def balance_as_of(connection: AsyncConnection, member: int, at: datetime, clock: Clock) -> Balance:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from sqlalchemy import select, text, update
 
-from . import fence, records
+from . import asof, fence, records
 from .batch import Fault, Moved
 from .commands import Command, PassFence, Refused, Settle, Transfer
 from .decide import kind_of
@@ -180,6 +180,21 @@ class Ledger:
         for each, balance, due_at in found:
             is_due = due_at is not None and due_at <= now
             total += (await self.submit(Settle.of(each, now))).balance if is_due else balance
+        return total
+
+    async def balance_as_of(self, member: int, at: datetime, clock: asof.Clock) -> Balance:
+        """The member's balances after everything up to `at`, by either clock; what was due is written first.
+
+        Of members that were merged they are those of all of them together, whenever `at` is.
+        Raises `InvalidInput` for an instant that lies ahead.
+        """
+        asof.check_past(at, self.clock.now())
+        if clock is asof.Clock.EFFECTIVE:
+            await self.balance(member)
+        total = Balance()
+        async with self._database.writer.connect() as connection:
+            for each, _, _ in await records.balances(connection, member):
+                total += await asof.balance_as_of(connection, each, at, clock)
         return total
 
     async def operation(self, id_: int) -> Recorded | None:

@@ -300,6 +300,44 @@ INVARIANTS: Final = (
         """,
     ),
     by_query(
+        "tallies",
+        "every tally of an hour equals its lines, by both clocks",
+        """
+        SELECT NULL::smallint,
+               format('tally of the hour %s by the %s clock, issuer %s, obligor %s, redeemer %s, '
+                      'from %s to %s: differs by %s',
+                      starts_at, clock, issuer, obligor, redeemer, debit, credit, sum(points))
+        FROM (SELECT clock, starts_at, issuer, obligor, redeemer, debit, credit, points
+              FROM tallies WHERE span = 'hour'
+              UNION ALL
+              SELECT clock, date_trunc('hour', CASE clock WHEN 'recorded' THEN recorded_at
+                                                          ELSE effective_at END, 'UTC'),
+                     issuer, obligor, redeemer, debit, credit, -amount
+              FROM line_instants
+              JOIN (SELECT bucket, max(last) AS last FROM tally_marks GROUP BY bucket) m USING (bucket),
+                   unnest(ARRAY['recorded', 'effective']) AS clock
+              WHERE operation <= m.last) AS both_ways
+        GROUP BY clock, starts_at, issuer, obligor, redeemer, debit, credit HAVING sum(points) <> 0
+        """,
+    ),
+    by_query(
+        "tally_spans",
+        "tallies of days and months equal those of their hours",
+        """
+        SELECT NULL::smallint,
+               format('tally of the %s %s by the %s clock, issuer %s, obligor %s: differs by %s',
+                      span, starts_at, clock, issuer, obligor, sum(points))
+        FROM (SELECT clock, span, starts_at, issuer, obligor, redeemer, debit, credit, points
+              FROM tallies WHERE span <> 'hour'
+              UNION ALL
+              SELECT clock, s.span, date_trunc(s.span, starts_at, 'UTC'),
+                     issuer, obligor, redeemer, debit, credit, -points
+              FROM tallies, unnest(ARRAY['day', 'month']) AS s (span)
+              WHERE tallies.span = 'hour') AS both_ways
+        GROUP BY clock, span, starts_at, issuer, obligor, redeemer, debit, credit HAVING sum(points) <> 0
+        """,
+    ),
+    by_query(
         "keys",
         "every idempotency key names an operation that exists",
         """

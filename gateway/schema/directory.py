@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 import strawberry
 
 from gateway.context import Context, Info
-from ledger import fence
+from ledger import fence, tallies
+from ledger.asof import check_past
 from ledger.kernel.refusals import InvalidInput
 from partners import Agreement as KnownAgreement
 from partners import Limits as KnownLimits
@@ -26,6 +27,7 @@ from .limits import IssuanceWindow, Limits, limits_of
 from .money import Money, decimal_text, money_of
 from .node import After, First, Node, PageInfo, global_id, page_size, read_id
 from .scalars import CurrencyCode, DateTime, Decimal, Points
+from .standing import AsOf, BalanceClock, ByClock, PartnerStanding, clock_of, partner_standing_of
 
 MANAGE: Final = "programme:manage"
 READ: Final = "partner:read"
@@ -213,6 +215,17 @@ class Partner(Node):
         return Position(
             period=found.period, issued=found.issued, pending=found.pending, redeemed=found.redeemed
         )
+
+    @computed("Where it stood in points after everything up to an instant that is not ahead.")
+    async def standing(
+        self, info: Info, as_of: AsOf, clock: ByClock = BalanceClock.EFFECTIVE
+    ) -> PartnerStanding:
+        """The partner as issuer, as obligor and as redeemer."""
+        check_past(as_of, info.context.now)
+        async with info.context.reading() as connection:
+            return partner_standing_of(
+                await tallies.partner_as_of(connection, self.number, as_of, clock_of(clock))
+            )
 
     @computed("Its OAuth clients, revoked ones included.")
     async def clients(self, info: Info) -> list[Client]:

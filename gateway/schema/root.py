@@ -11,6 +11,7 @@ from gateway.context import Context, Info
 
 from .access import query
 from .adjustment import AdjustmentMutation, AdjustmentQuery
+from .asof import AsOfQuery
 from .batch import BatchMutation
 from .clients import ClientMutation, ClientQuery
 from .directory import MANAGE, READ, Agreement, Outlet, Partner, agreement_of, outlet_of, visible_partner
@@ -43,6 +44,7 @@ class Query(
     MovingQuery,
     EvidenceQuery,
     AdjustmentQuery,
+    AsOfQuery,
 ):
     """Every question."""
 

@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.schema.node import global_id
+from ledger import tallies
 from ledger.kernel.database import Database
 from ledger.kernel.reading import reading
 from partners.clients import create_client
@@ -26,8 +27,17 @@ OWNED = {
 }
 """What a row of a view has for its partner."""
 
-TAKEN_PART_IN = ("lines", "flows_now")
-OPEN = {"alembic_version", "calendar", "clock", "events_head", "programme", "programme_limits"}
+TAKEN_PART_IN = ("lines", "line_instants", "flows_now", "tallies")
+OPEN = {
+    "alembic_version",
+    "calendar",
+    "clock",
+    "events_head",
+    "programme",
+    "programme_limits",
+    "tally_late",
+    "tally_marks",
+}
 """Tables that say nothing of any partner."""
 
 
@@ -53,6 +63,8 @@ async def traded(coalition: Coalition) -> Coalition:
             )
     await coalition.services.ledger.advance(datetime.fromisoformat("2026-02-01T12:00:00+03:00"))
     await coalition.do("closePeriod", "userErrors { code }", {"period": 1}, as_="finance")
+    async with coalition.services.database.writer.begin() as connection:
+        await tallies.fold(connection)
     return coalition
 
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ledger import Command, Ledger, asof, tallies
+from ledger import Command, Ledger, asof, proof, tallies
 from ledger.accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, REDEEMED
 from ledger.asof import Clock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
+from ledger.kernel.refusals import InvalidInput
 from ledger.outcomes import Balance
 from ledger.tallies import PartnerStanding, Standing
 from tests.servers import Urls
@@ -324,3 +325,41 @@ async def test_a_member_whose_history_is_gone_is_told_by_what_is_left(
 
     assert (await as_of(database, START + 20 * DAY, clock)).available == 100
     assert (await as_of(database, START + 40 * DAY, clock)).available == 107
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("UPDATE tallies SET points = points + 1 WHERE span = 'hour' AND clock = 'effective'", "tallies"),
+        ("UPDATE tallies SET points = points + 1 WHERE span = 'day' AND clock = 'recorded'", "tally_spans"),
+        ("UPDATE tally_marks SET last = last + 1", "tallies"),
+    ],
+)
+async def test_a_tally_that_is_not_what_was_moved_is_found(
+    database: Database, ledger: Ledger, change: str, broken: str
+) -> None:
+    await ledger.submit(an_earn(100))
+    await fold(database)
+    await ledger.submit(an_earn(7))
+    async with database.writer.begin() as connection:
+        await connection.execute(text(change))
+
+    found = await proof.prove(database.writer, proof.INVARIANTS)
+
+    assert broken in {finding.invariant for finding in found.findings}
+
+
+async def test_what_lies_ahead_is_not_known(ledger: Ledger) -> None:
+    with pytest.raises(InvalidInput, match="lies ahead"):
+        await ledger.balance_as_of(MEMBER, START + HOUR, Clock.EFFECTIVE)
+
+
+async def test_what_was_due_by_then_is_in_the_effective_balance(ledger: Ledger, database: Database) -> None:
+    """Asked before the sweep came by."""
+    await ledger.submit(an_earn(100, expires_at=START + DAY))
+    async with database.writer.begin() as connection:
+        await connection.execute(text("UPDATE clock SET now = :at"), {"at": START + 3 * DAY})
+    ledger.clock.see(START + 3 * DAY)  # type: ignore[attr-defined]
+
+    assert (await ledger.balance_as_of(MEMBER, START + 2 * DAY, Clock.RECORDED)).available == 100
+    assert (await ledger.balance_as_of(MEMBER, START + 2 * DAY, Clock.EFFECTIVE)).available == 0
