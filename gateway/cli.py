@@ -7,6 +7,7 @@ from typing import Final
 
 import typer
 
+from .commands.archive import archive_command
 from .commands.backup import backup_command, restore_command
 from .commands.balance import balance_command
 from .commands.bucket import bucket_app
@@ -42,6 +43,7 @@ app.command("demo")(demo_command)
 app.command("doctor")(doctor_command)
 app.command("schema")(schema_command)
 app.command("prove")(prove_command)
+app.command("archive")(archive_command)
 app.command("backup")(backup_command)
 app.command("restore")(restore_command)
 app.command("verify")(verify_command)

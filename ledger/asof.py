@@ -16,6 +16,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS, POINTS_KINDS
+from .evidence.tables import archived_operations
 from .kernel.ids import bucket_of
 from .kernel.refusals import InvalidInput
 from .outcomes import Balance, Outcome
@@ -59,11 +60,13 @@ async def balance_as_of(connection: AsyncConnection, member: int, at: datetime, 
 async def _recorded(connection: AsyncConnection, member: int, at: datetime) -> Balance:
     columns = select(operations.c.id, operations.c.recorded_at, operations.c.outcome)
     own = columns.where(operations.c.bucket == bucket_of(member), operations.c.member == member)
-    before = own.where(operations.c.recorded_at <= at).order_by(operations.c.id.desc()).limit(1)
-    found = (await connection.execute(before)).first()
-    if found is not None:
-        return _decode(found.outcome).balance
-    # Older history may be archived: then the first operation that is here tells what was before it.
+    for table in (operations, archived_operations):
+        last = select(table.c.outcome).where(table.c.bucket == bucket_of(member), table.c.member == member)
+        before = last.where(table.c.recorded_at <= at).order_by(table.c.id.desc()).limit(1)
+        outcome = await connection.scalar(before)
+        if outcome is not None:
+            return _decode(outcome).balance
+    # Nothing happened before: then the first operation that is here tells what was brought along.
     found = (await connection.execute(own.order_by(operations.c.id).limit(1))).first()
     if found is None:
         return await _present(connection, member)

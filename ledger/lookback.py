@@ -25,6 +25,11 @@ _ORIGINALS: Final = Statement(
            o.kind, o.terminal, o.receipt, o.refusal, o.items, o.outcome
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, id)
     JOIN operations o ON o.bucket = asked.bucket AND o.id = asked.id
+    UNION ALL
+    SELECT o.id, o.member, o.partner, o.outlet, o.terms, o.origin_period, o.reference, o.points,
+           o.kind, o.terminal, o.receipt, o.refusal, o.items, o.outcome
+    FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, id)
+    JOIN archived_operations o ON o.bucket = asked.bucket AND o.id = asked.id
     """,
 )
 DUES: Final = Statement(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import FromClause, Select, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .evidence.tables import archived_operations
 from .kernel.ids import BUCKETS, bucket_of
 from .keys import Keys
 from .outcomes import Balance, Outcome
@@ -49,44 +50,49 @@ class Recorded:
 
 
 _COLUMNS: Final = (
-    operations.c.id,
-    operations.c.kind,
-    operations.c.member,
-    operations.c.partner,
-    operations.c.outlet,
-    operations.c.terms,
-    operations.c.period,
-    operations.c.origin_period,
-    operations.c.occurred_at,
-    operations.c.recorded_at,
-    operations.c.principal,
-    operations.c.key,
-    operations.c.refusal,
-    operations.c.reference,
-    operations.c.points,
-    operations.c.terminal,
-    operations.c.receipt,
-    operations.c.detail,
-    operations.c.outcome,
+    "id",
+    "kind",
+    "member",
+    "partner",
+    "outlet",
+    "terms",
+    "period",
+    "origin_period",
+    "occurred_at",
+    "recorded_at",
+    "principal",
+    "key",
+    "refusal",
+    "reference",
+    "points",
+    "terminal",
+    "receipt",
+    "detail",
+    "outcome",
 )
 
 
 async def operation(connection: AsyncConnection, id_: int) -> Recorded | None:
     """The operation with this id, by primary key; None if there is none."""
-    where = (operations.c.bucket == bucket_of(id_)) & (operations.c.id == id_)
-    row = (await connection.execute(select(*_COLUMNS).where(where))).first()
-    return None if row is None else _recorded(row)
+
+    def ask(table: FromClause) -> Select[Any]:
+        return _shown(table).where(table.c.bucket == bucket_of(id_), table.c.id == id_)
+
+    found = await _read(connection, ask, limit=1)
+    return found[0] if found else None
 
 
 async def operations_named(connection: AsyncConnection, ids: Collection[int]) -> dict[int, Recorded]:
     """Those of the operations that exist, by their ids; by primary key."""
     if not ids:
         return {}
-    place = tuple_(operations.c.bucket, operations.c.id)
     # An id of no bucket at all is an id of nothing.
     known = [(bucket_of(id_), id_) for id_ in ids if 0 <= bucket_of(id_) < BUCKETS]
-    rows = await connection.execute(select(*_COLUMNS).where(place.in_(known)))
-    return {row.id: _recorded(row) for row in rows}
+
+    def ask(table: FromClause) -> Select[Any]:
+        return _shown(table).where(tuple_(table.c.bucket, table.c.id).in_(known))
+
+    return {found.id: found for found in await _read(connection, ask, limit=len(known))}
 
 
 async def operations_of_receipts(
@@ -128,15 +134,13 @@ async def history(
     people = await same_person(connection, member)
     if len(people) > 1:
         return await _histories(connection, people, before=before, limit=limit)
-    query = (
-        select(*_COLUMNS)
-        .where(operations.c.bucket == bucket_of(member), operations.c.member == member)
-        .order_by(operations.c.id.desc())
-        .limit(limit)
-    )
-    if before is not None:
-        query = query.where(operations.c.id < before)
-    return [_recorded(row) for row in await connection.execute(query)]
+
+    def ask(table: FromClause) -> Select[Any]:
+        query = _shown(table).where(table.c.bucket == bucket_of(member), table.c.member == member)
+        older = query if before is None else query.where(table.c.id < before)
+        return older.order_by(table.c.id.desc())
+
+    return await _read(connection, ask, limit=limit)
 
 
 async def _histories(
@@ -151,18 +155,37 @@ async def _histories(
     if before is not None and (last := await operation(connection, before)) is not None:
         earlier = (last.recorded_at, last.id)
     for member in people:
-        query = select(*_COLUMNS).where(
-            operations.c.bucket == bucket_of(member), operations.c.member == member
-        )
-        if earlier is not None:
-            query = query.where(
-                tuple_(operations.c.recorded_at, operations.c.id) < tuple_(*map(literal, earlier))
-            )
-        rows = await connection.execute(
-            query.order_by(operations.c.recorded_at.desc(), operations.c.id.desc()).limit(limit)
-        )
-        found += [_recorded(row) for row in rows]
+        found += await _read(connection, _earlier_of(member, earlier), limit=limit)
     return sorted(found, key=lambda each: (each.recorded_at, each.id), reverse=True)[:limit]
+
+
+def _earlier_of(member: int, earlier: tuple[datetime, int] | None) -> Callable[[FromClause], Select[Any]]:
+    """Asks for a member's operations recorded before an instant and id, newest first."""
+
+    def ask(table: FromClause) -> Select[Any]:
+        query = _shown(table).where(table.c.bucket == bucket_of(member), table.c.member == member)
+        if earlier is not None:
+            query = query.where(tuple_(table.c.recorded_at, table.c.id) < tuple_(*map(literal, earlier)))
+        return query.order_by(table.c.recorded_at.desc(), table.c.id.desc())
+
+    return ask
+
+
+async def _read(
+    connection: AsyncConnection, ask: Callable[[FromClause], Select[Any]], *, limit: int
+) -> list[Recorded]:
+    """The first `limit` operations of a question that is answered newest first.
+
+    Archived months are older than all partitions, so they are asked for what the partitions lack.
+    """
+    rows = list((await connection.execute(ask(operations).limit(limit))).all())
+    if len(rows) < limit:
+        rows += (await connection.execute(ask(archived_operations).limit(limit - len(rows)))).all()
+    return [_recorded(row) for row in rows]
+
+
+def _shown(table: FromClause) -> Select[Any]:
+    return select(*(table.c[name] for name in _COLUMNS))
 
 
 async def survivor(connection: AsyncConnection, member: int) -> int:

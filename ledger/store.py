@@ -51,6 +51,11 @@ STORED: Final = Statement(
     SELECT o.id, o.digest, o.outcome, o.detail
     FROM unnest($1::smallint[], $2::bigint[], $3::timestamptz[]) AS asked (bucket, id, recorded_at)
     JOIN operations o ON o.bucket = asked.bucket AND o.id = asked.id AND o.recorded_at = asked.recorded_at
+    UNION ALL
+    SELECT o.id, o.digest, o.outcome, o.detail
+    FROM unnest($1::smallint[], $2::bigint[], $3::timestamptz[]) AS asked (bucket, id, recorded_at)
+    JOIN archived_operations o
+      ON o.bucket = asked.bucket AND o.id = asked.id AND o.recorded_at = asked.recorded_at
     """,
 )
 WALLETS: Final = Statement(

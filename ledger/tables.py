@@ -1,6 +1,7 @@
 """The ledger's tables: history that is only ever added to, and the state it sums up to.
 
-History (`operations`, `lines`, `blocks`) is partitioned by month of `recorded_at`. State
+History (`operations`, `lines`, `blocks`) is partitioned by month of `recorded_at`; archived months
+are tables of their own, which the views `archived_…` name and those of the schema `whole` add. State
 (`heads`, `wallets`, `lots`, `holds`, `slices`, `dues`, `returned`, `flows`, `stock`) is moved
 under the lock of its bucket's head and can be recomputed from history: `kopilka prove` does.
 """

@@ -20,6 +20,7 @@ from ledger.evidence.inclusion import Inclusion, from_inclusion_file, to_inclusi
 from ledger.evidence.seal import NotGenuine
 from ledger.kernel.refusals import Refusal
 
+from .archive import verify_archive
 from .installation import DataOption, JsonOption, installed
 from .seal import read_json, read_seal
 
@@ -28,7 +29,7 @@ proof_app: Final = typer.Typer(help="Prove one operation to others.", no_args_is
 OperationArgument = Annotated[
     str, typer.Argument(metavar="OPERATION", help="The operation's id, as GraphQL gives it, or its number.")
 ]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="What `proof export` wrote.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="What `proof export` or `archive` wrote.")]
 SealOption = Annotated[
     Path | None, typer.Option("--seal", metavar="FILE", help="The seal that was kept of that period.")
 ]
@@ -52,7 +53,10 @@ def export_command(operation: OperationArgument, data: DataOption = None) -> Non
 
 
 def verify_command(file: FileArgument, seal: SealOption = None, as_json: JsonOption = False) -> None:
-    """Check a proof with no database and no network, and tell what it proves; exit code 1 if nothing."""
+    """Check a proof, or an archived month, with no database and no network; exit code 1 if it is not so."""
+    if file.is_dir():
+        typer.echo(verify_archive(file))
+        return
     try:
         inclusion = from_inclusion_file(read_json(file))
     except NotGenuine as reason:

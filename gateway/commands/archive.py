@@ -1,0 +1,91 @@
+"""`kopilka archive`: a month of history out of the partitions, into tables of its own and into Parquet."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from gateway.clock import ProgrammeClock
+from gateway.services import open_database
+from gateway.settings import Settings
+from gateway.unable import Unable, explain
+from ledger.evidence import archive, parquet
+from ledger.evidence.archive import Archived
+from ledger.evidence.parquet import ArchiveExtraMissing
+from ledger.evidence.seal import NotGenuine
+from ledger.kernel.refusals import Refusal
+from settlement import Stage, periods
+
+from .installation import DataOption, installed, who
+
+MonthArgument = Annotated[str, typer.Argument(metavar="MONTH", help="The month, such as 2026-01, in UTC.")]
+ToOption = Annotated[
+    Path | None, typer.Option("--to", metavar="DIR", help="A new folder for its Parquet files.")
+]
+
+
+def archive_command(month: MonthArgument, to: ToOption = None, data: DataOption = None) -> None:
+    """Lay a closed and sealed month away. It stays readable; its Parquet files are recounted first."""
+    settings = installed(data)
+    first = _first_of(month)
+    folder = to if to is not None else settings.data_dir / "archive" / f"{first:%Y-%m}"
+    laid = asyncio.run(_archive(settings, first, folder))
+    typer.echo(
+        f"{laid.month:%Y-%m} is archived in {folder}: {laid.operations} operations, {laid.lines} lines, "
+        f"{laid.blocks} blocks, recounted from the files."
+    )
+
+
+def verify_archive(folder: Path) -> str:
+    """Recount an archive from its files alone; what it holds, in a sentence. Raises `Unable`."""
+    try:
+        manifest = parquet.verify(folder)
+    except (NotGenuine, ArchiveExtraMissing) as reason:
+        raise Unable(f"{folder} proves nothing: {reason}.") from None
+    rows = ", ".join(f"{told['rows']} {name}" for name, told in manifest["tables"].items())
+    return f"{manifest['month']}: {rows}; every hash and every seal that lies within it holds."
+
+
+def _first_of(month: str) -> date:
+    try:
+        return datetime.strptime(month, "%Y-%m").date()  # noqa: DTZ007  # a month has no time zone
+    except ValueError:
+        raise Unable(f"{month!r} is no month: write it like 2026-01.") from None
+
+
+async def _archive(settings: Settings, month: date, folder: Path) -> Archived:
+    owner = create_async_engine(
+        make_url(settings.require("owner_url")).set(drivername="postgresql+asyncpg"), poolclass=NullPool
+    )
+    try:
+        async with open_database(settings) as database:
+            at = (await ProgrammeClock.read(database)).clock.now()
+            async with owner.connect() as connection:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                await _check_closed(connection, month)
+                exported = await archive.export(connection, month, folder)
+            return await archive.lay_away(owner, month, exported, by=who(), at=at)
+    except Refusal as refusal:
+        raise Unable(f"{refusal.code}: {refusal.message}.") from None
+    except (NotGenuine, ArchiveExtraMissing) as reason:
+        raise Unable(f"Nothing was archived: {reason}.") from None
+    except FileExistsError:
+        raise Unable(f"{folder} is there already: name a new folder with --to.") from None
+    except OSError as error:
+        raise explain(error, f"writing {folder}") from None
+    finally:
+        await owner.dispose()
+
+
+async def _check_closed(connection: AsyncConnection, month: date) -> None:
+    """Every period with rows in the month has been closed, not merely left."""
+    for period in await archive.periods_in(connection, month):
+        if (await periods.stage_of(connection, period)).is_before(Stage.PROPOSED):
+            raise archive.MonthNotArchivable(f"period {period}, which lies in it, is not closed")

@@ -1,0 +1,260 @@
+"""Laying a month away: out of the partitions of history, into tables of its own and into Parquet.
+
+A month is whole when time has passed it, and may go when every period with rows in it is sealed
+and everything it moved has been folded. Its tables stay readable: history that is asked for goes
+on into them, and the proof counts them. Only the owner of the tables can do this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Table, insert, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ledger.kernel.refusals import Refusal
+from ledger.tables import blocks, lines, operations
+
+from . import parquet, sealing
+from .history import WHOLE_HISTORY
+from .parquet import BucketSpan
+from .seal import to_file
+from .seal_keys import public_keys
+from .tables import archives
+
+_PAGE: Final = 5_000
+_LOCK_TIMEOUT: Final = "3s"
+"""How long the tills may have to wait at most while partitions are taken out."""
+
+_TRIES: Final = 20
+_KEYS: Final = {"operations": ("id",), "lines": ("operation", "ordinal"), "blocks": ("height",)}
+TABLES: Final = (operations, lines, blocks)
+
+_IS_OVER: Final = text(
+    "SELECT (CASE WHEN is_driven THEN clock.now ELSE now() END) >= cast(:end AS date) AT TIME ZONE 'UTC' "
+    "FROM clock"
+)
+_UNFOLDED: Final = "SELECT EXISTS (SELECT FROM {} b JOIN heads h USING (bucket) WHERE b.height > h.folded)"
+
+
+class MonthNotArchivable(Refusal):
+    """A month that is not over, not sealed, or not there; the message says which."""
+
+    code = "MONTH_NOT_ARCHIVABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: rows of each table, and the SHA-256 of the manifest."""
+
+    rows: dict[str, int]
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """A month that was laid away, and how much of it there was."""
+
+    month: date
+    operations: int
+    lines: int
+    blocks: int
+
+
+async def periods_in(connection: AsyncConnection, month: date) -> list[int]:
+    """The periods with blocks in a month that is still in the partitions, in order."""
+    await _check_there(connection, month)
+    periods = f"SELECT DISTINCT period FROM {_partition(blocks, month)} ORDER BY 1"  # noqa: S608
+    return list(await connection.scalars(text(periods)))
+
+
+async def check(connection: AsyncConnection, month: date) -> list[int]:
+    """The periods with rows in `month`. Raises `MonthNotArchivable` unless it may be laid away."""
+    periods = await periods_in(connection, month)
+    if not periods:
+        raise MonthNotArchivable(f"nothing was written in {month:%Y-%m}")
+    if not await connection.scalar(_IS_OVER, {"end": _after(month)}):
+        raise MonthNotArchivable(f"{month:%Y-%m} is not over")
+    for period in periods:
+        seal = await sealing.find(connection, period)
+        if seal is None:
+            raise MonthNotArchivable(f"period {period}, which lies in {month:%Y-%m}, is not sealed")
+        async for problem in sealing.problems(connection, seal):
+            raise MonthNotArchivable(f"the proof does not hold: {problem}")
+    if await connection.scalar(text(_UNFOLDED.format(_partition(blocks, month)))):
+        raise MonthNotArchivable(f"what {month:%Y-%m} moved is not folded yet: try after the next period")
+    return periods
+
+
+async def export(connection: AsyncConnection, month: date, to: Path) -> Exported:
+    """Write a month that `check` allows to Parquet in the new folder `to`.
+
+    In one snapshot; what was written is read back, recounted from the files alone, and compared.
+    """
+    await connection.execute(WHOLE_HISTORY)
+    periods = await check(connection, month)
+    _make(to)
+    spans = await _spans(connection, month)
+    tables = {
+        table.name: await parquet.write_table(
+            to, table, _pages(connection, table, month, [span.bucket for span in spans])
+        )
+        for table in TABLES
+    }
+    keys = await public_keys(connection)
+    sealed = []
+    for period in periods:
+        seal = await sealing.find(connection, period)
+        assert seal is not None, "checked above"
+        buckets = [
+            {
+                "bucket": bucket.bucket,
+                "first_height": bucket.first_height,
+                "blocks": bucket.blocks,
+                "operations": bucket.operations,
+                "root": bucket.root.hex(),
+            }
+            for bucket in await sealing.buckets_of(connection, period)
+        ]
+        sealed.append({"seal": to_file(seal, keys[seal.key_id]), "buckets": buckets})
+    manifest = {
+        "format": parquet.FORMAT,
+        "month": f"{month:%Y-%m}",
+        "tables": tables,
+        "buckets": [
+            {
+                "bucket": span.bucket,
+                "first_height": span.first_height,
+                "blocks": span.blocks,
+                "previous": span.previous.hex(),
+                "hash": span.hash.hex(),
+            }
+            for span in spans
+        ],
+        "periods": sealed,
+    }
+    written = json.dumps(manifest, indent=1).encode()
+    (to / parquet.MANIFEST).write_bytes(written)
+    parquet.verify(to)
+    rows = {name: told["rows"] for name, told in tables.items()}
+    return Exported(rows=rows, digest=sha256(written).digest())
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=False)
+
+
+async def lay_away(owner: AsyncEngine, month: date, exported: Exported, *, by: str, at: datetime) -> Archived:
+    """Take a month that was exported out of the partitions, in one transaction.
+
+    Partitions are detached under a lock that is waited for a few seconds at a time, so that tills
+    never wait longer. Not CONCURRENTLY: the month would be in neither place for a moment, and a
+    proof at that moment would find it missing. Raises `MonthNotArchivable` if the lock is not got.
+    """
+    for _ in range(_TRIES):
+        try:
+            async with owner.begin() as connection:
+                return await _move(connection, month, exported, by=by, at=at)
+        except DBAPIError as error:
+            if "lock timeout" not in str(error.orig):
+                raise
+    raise MonthNotArchivable("history is in use by something long, such as a proof: try again")
+
+
+async def archived(connection: AsyncConnection) -> list[Archived]:
+    """The months laid away, in order."""
+    query = select(archives.c.month, archives.c.operations, archives.c.lines, archives.c.blocks)
+    return [Archived(**row._asdict()) for row in await connection.execute(query.order_by(archives.c.month))]
+
+
+async def _move(
+    connection: AsyncConnection, month: date, exported: Exported, *, by: str, at: datetime
+) -> Archived:
+    await connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('make_partitions'))"))
+    await _check_there(connection, month)
+    for table in TABLES:
+        name = _partition(table, month)
+        await connection.execute(text(f"ALTER TABLE {table.name} DETACH PARTITION {name}"))
+        await connection.execute(text(f"ALTER TABLE {name} SET SCHEMA archive"))
+        # The triggers that came from the parent went with it.
+        await connection.execute(
+            text(
+                f"CREATE TRIGGER never_changed BEFORE INSERT OR UPDATE OR DELETE ON archive.{name} "
+                "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+            )
+        )
+    laid = Archived(month=month, **exported.rows)
+    row = {**asdict(laid), "archived_at": at, "archived_by": by, "digest": exported.digest}
+    await connection.execute(insert(archives).values(row))
+    months = [each.month for each in await archived(connection)]
+    for table in TABLES:
+        columns = ", ".join(f'"{column.name}"' for column in table.columns)
+        parts = [f"SELECT {columns} FROM archive.{_partition(table, each)}" for each in months]  # noqa: S608
+        view = f"CREATE OR REPLACE VIEW archived_{table.name} AS {' UNION ALL '.join(parts)}"
+        await connection.execute(text(view))
+    return laid
+
+
+async def _check_there(connection: AsyncConnection, month: date) -> None:
+    if month.day != 1:
+        raise MonthNotArchivable("a month begins on its first day")
+    found = await connection.scalar(
+        text("SELECT to_regclass(:name)"), {"name": f"public.{_partition(blocks, month)}"}
+    )
+    if found is None:
+        raise MonthNotArchivable(f"{month:%Y-%m} is not among the partitions: it is archived, or never was")
+
+
+async def _spans(connection: AsyncConnection, month: date) -> list[BucketSpan]:
+    """Where each bucket's blocks begin and end in the month; heights have no gap, as the seals say."""
+    spans = []
+    ends = text(
+        f"SELECT bucket, min(height) AS first, max(height) AS last FROM {_partition(blocks, month)} "  # noqa: S608
+        "GROUP BY bucket ORDER BY bucket"
+    )
+    for row in (await connection.execute(ends)).all():
+        hashes = select(blocks.c.height, blocks.c.previous, blocks.c.hash).where(
+            blocks.c.bucket == row.bucket, blocks.c.height.in_([row.first, row.last])
+        )
+        known = {each.height: each for each in await connection.execute(hashes)}
+        previous, hash_ = bytes(known[row.first].previous), bytes(known[row.last].hash)
+        spans.append(BucketSpan(row.bucket, row.first, row.last - row.first + 1, previous, hash_))
+    return spans
+
+
+async def _pages(
+    connection: AsyncConnection, table: Table, month: date, buckets: Sequence[int]
+) -> AsyncIterator[Sequence[Any]]:
+    """The month's rows by bucket and id, a page at a time, by the primary key."""
+    key = _KEYS[table.name]
+    named = ", ".join(f'"{column.name}"' for column in table.columns)
+    source = f"SELECT {named} FROM {_partition(table, month)} WHERE bucket = :bucket"  # noqa: S608
+    order = f" ORDER BY {', '.join(key)} LIMIT {_PAGE}"
+    indexes = [table.columns.keys().index(column) for column in key]
+    for bucket in buckets:
+        last: tuple[Any, ...] | None = None
+        while True:
+            after = "" if last is None else f" AND ({', '.join(key)}) > ({', '.join(f':{c}' for c in key)})"
+            values = {"bucket": bucket} | ({} if last is None else dict(zip(key, last, strict=True)))
+            page = (await connection.execute(text(source + after + order), values)).all()
+            if page:
+                yield [tuple(row) for row in page]
+            if len(page) < _PAGE:
+                break
+            last = tuple(page[-1][index] for index in indexes)
+
+
+def _partition(table: Table, month: date) -> str:
+    return f"{table.name}_{month:%Y%m}"
+
+
+def _after(month: date) -> date:
+    return (month + timedelta(days=32)).replace(day=1)

@@ -1,0 +1,89 @@
+"""A month laid away from the command line, and recounted from its files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from gateway.services import open_services
+from gateway.settings import Settings
+from gateway.unable import Unable
+from tests import servers
+from tests.conftest import START
+from tests.gateway.coalition import a_coalition
+from tests.gateway.conftest import settings_of
+from tests.gateway.test_finance import trade
+from tests.servers import Running
+
+
+@pytest.fixture
+def environment(run: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Settings]:
+    """A coalition in Moscow's time that traded in January and stands in April."""
+    urls = asyncio.run(servers.fresh_database(START))
+    settings = settings_of(urls)
+    asyncio.run(_lived(settings))
+    for name in ("database_url", "owner_url", "reader_url", "redis_url", "master_key"):
+        monkeypatch.setenv(f"KOPILKA_{name.upper()}", settings.require(name))
+    monkeypatch.setenv("KOPILKA_DATA_DIR", str(tmp_path / "data"))
+    yield settings
+    asyncio.run(servers.drop_database(urls))
+
+
+async def _lived(settings: Settings) -> None:
+    async with open_services(settings) as services:
+        await trade(await a_coalition(services))
+        await services.ledger.advance(datetime.fromisoformat("2026-02-15T12:00:00+03:00"))
+
+
+async def _advance(settings: Settings) -> None:
+    async with open_services(settings) as services:
+        await services.ledger.advance(datetime.fromisoformat("2026-03-15T12:00:00+03:00"))
+
+
+def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
+    environment: Settings, tmp_path: Path
+) -> None:
+    to = tmp_path / "january"
+    with pytest.raises(Unable, match="is not closed"):
+        _run("archive", "2026-01", "--to", to)
+    _run("period", "close", "1")
+    with pytest.raises(Unable, match=r"is not (closed|sealed)"):
+        _run("archive", "2026-01", "--to", to)
+    asyncio.run(_advance(environment))
+    _run("period", "close", "2")
+    with pytest.raises(Unable, match="not sealed"):
+        _run("archive", "2026-01", "--to", to)
+    assert "Period 2 is sealed" in _run("seal", "make")
+
+    assert "2 operations" in _run("archive", "2026-01", "--to", to)
+
+    assert "2 operations" in _run("verify", to)
+    assert json.loads(_run("prove", "--json"))["ok"]
+    chain = json.loads(_run("prove", "--chain", "--json"))
+    assert chain["ok"]
+    assert chain["findings"] == []
+    assert chain["operations"] > 2
+    for period in ("1", "2"):
+        kept = tmp_path / f"seal{period}"
+        kept.write_text(_run("seal", "show", period, "--json"))
+        assert "says the same" in _run("seal", "verify", period, "--against", kept)
+    with pytest.raises(Unable, match="is archived"):
+        _run("archive", "2026-01", "--to", tmp_path / "again")
+    with pytest.raises(Unable, match="no month"):
+        _run("archive", "January")
+    (to / "lines.parquet").write_bytes(b"nothing")
+    with pytest.raises(Unable, match="proves nothing"):
+        _run("verify", to)
+
+
+def _run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout

@@ -1,0 +1,228 @@
+"""A month laid away is out of the partitions, and reads, repeats and proves as before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from ledger import Balance, Ledger, records
+from ledger.asof import Clock, balance_as_of
+from ledger.evidence import archive, parquet, sealing
+from ledger.evidence.archive import Archived, MonthNotArchivable
+from ledger.evidence.exporting import inclusion_of
+from ledger.evidence.seal import NotGenuine
+from ledger.kernel.clock import DrivenClock
+from ledger.kernel.database import Database
+from ledger.kernel.reading import reading
+from tests.ledger import proving
+from tests.ledger.builders import MEMBER, a_burn, an_earn
+from tests.servers import Urls
+
+from .living import KEYS, live
+
+JANUARY = date(2026, 1, 1)
+FEBRUARY = date(2026, 2, 1)
+AT = datetime(2026, 2, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+async def database(urls: Urls) -> AsyncIterator[Database]:
+    await live(urls)
+    opened = await Database.open(writer_url=urls.writer, reader_url=urls.reader)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def ledger(database: Database) -> AsyncIterator[Ledger]:
+    opened = Ledger(database, DrivenClock(AT))
+    await opened.start()
+    yield opened
+    await opened.drain()
+
+
+@pytest.fixture
+async def owner(urls: Urls) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(urls.owner.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+    yield engine
+    await engine.dispose()
+
+
+async def test_an_archived_month_reads_repeats_and_proves_as_before(
+    ledger: Ledger, database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    before = await ledger.history(MEMBER)
+    stood = await _balance(database, before[1].recorded_at)
+    purchase = next(each for each in reversed(before) if each.kind == "earn")
+
+    laid = await _archive(owner, tmp_path / "january")
+
+    after = await ledger.history(MEMBER)
+    pages, last = [], None
+    while page := await ledger.history(MEMBER, before=last, limit=3):
+        pages += page
+        last = page[-1].id
+    again = await ledger.submit(an_earn(100, key=purchase.key))
+    async with reading(database, partner=1) as connection:
+        own = await records.operation(connection, purchase.id)
+        by_key = await records.operation_by_key(connection, "partner:1", purchase.key)
+    async with reading(database, partner=3) as connection:
+        others = await records.operation(connection, purchase.id)
+    async with database.writer.connect() as connection:
+        inclusion = await inclusion_of(connection, purchase.id)
+        assert await archive.archived(connection) == [laid]
+    assert laid == Archived(month=JANUARY, operations=9, lines=laid.lines, blocks=laid.blocks)
+    assert before == after == pages
+    assert await ledger.operation(purchase.id) == purchase == own == by_key
+    assert await _balance(database, before[1].recorded_at) == stood == before[1].outcome.balance
+    assert others is None
+    assert (again.operation, again.replayed) == (purchase.id, True)
+    assert inclusion is not None
+    assert (await ledger.submit(a_burn(3))).refused is None
+    await proving.holds(database)
+
+
+async def test_what_was_archived_cannot_be_changed_and_its_partition_not_made_again(
+    database: Database, owner: AsyncEngine, urls: Urls, tmp_path: Path
+) -> None:
+    await _archive(owner, tmp_path / "january")
+    writer, boss = await asyncpg.connect(urls.writer), await asyncpg.connect(urls.owner)
+
+    for table in ("operations", "lines", "blocks"):
+        for change in (
+            f"DELETE FROM archive.{table}_202601",
+            f"UPDATE archive.{table}_202601 SET bucket = bucket",
+            f"INSERT INTO archive.{table}_202601 SELECT * FROM archive.{table}_202601",
+            f"TRUNCATE archive.{table}_202601",
+        ):
+            for connection in (writer, boss):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(change)
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await writer.execute("SELECT make_partitions('2026-01-01')")
+    with pytest.raises(asyncpg.CheckViolationError):  # there is no place for it any more
+        await writer.execute("INSERT INTO blocks SELECT * FROM archived_blocks LIMIT 1")
+    await writer.close()
+    await boss.close()
+
+
+async def test_only_a_month_that_is_over_sealed_and_there_is_archived(
+    ledger: Ledger, database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    with pytest.raises(MonthNotArchivable, match="not over"):
+        await _archive(owner, tmp_path / "february", FEBRUARY)
+    with pytest.raises(MonthNotArchivable, match="not among the partitions"):
+        await _archive(owner, tmp_path / "march", date(2026, 7, 1))
+    await ledger.advance(datetime(2026, 3, 2, tzinfo=UTC))
+    with pytest.raises(MonthNotArchivable, match="not sealed"):
+        await _archive(owner, tmp_path / "february", FEBRUARY)
+    async with database.writer.begin() as connection:
+        (span,) = await sealing.due(connection)
+        await sealing.seal_period(connection, span, KEYS, at=AT)
+
+    await _archive(owner, tmp_path / "february", FEBRUARY)
+    await _archive(owner, tmp_path / "january")
+
+    with pytest.raises(MonthNotArchivable, match="archived"):
+        await _archive(owner, tmp_path / "again")
+    await proving.holds(database)
+
+
+async def test_the_writer_cannot_archive(database: Database, urls: Urls, tmp_path: Path) -> None:
+    writer = create_async_engine(
+        urls.writer.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool
+    )
+
+    with pytest.raises(Exception, match=r"must be owner|permission denied"):
+        await _archive(writer, tmp_path / "january")
+
+    await writer.dispose()
+    await proving.holds(database)
+
+
+async def test_a_changed_archive_proves_nothing(
+    database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    await _archive(owner, tmp_path / "january")
+    assert parquet.verify(tmp_path / "january")["tables"]["operations"]["rows"] == 9
+
+    for number, change in enumerate(CHANGES):
+        copy = tmp_path / f"copy{number}"
+        shutil.copytree(tmp_path / "january", copy)
+        change(copy)
+        with pytest.raises(NotGenuine):
+            parquet.verify(copy)
+
+
+def _flip(folder: Path) -> None:
+    file = folder / "operations.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def _rewrite_a_row(folder: Path) -> None:
+    """What somebody would do who knows that files have checksums."""
+    import pyarrow.parquet as pq
+
+    file = folder / "operations.parquet"
+    table = pq.read_table(file)
+    points = table.column("points").to_pylist()
+    points[0] += 1
+    at = table.schema.get_field_index("points")
+    pq.write_table(table.set_column(at, table.schema.field(at), [points]), file)
+    _manifest(folder, lambda manifest: manifest["tables"]["operations"].update(sha256=parquet._sha256(file)))
+
+
+def _drop_the_last_block(folder: Path) -> None:
+    import pyarrow.parquet as pq
+
+    file = folder / "blocks.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.slice(0, table.num_rows - 1), file)
+    _manifest(folder, lambda manifest: manifest["tables"]["blocks"].update(sha256=parquet._sha256(file)))
+
+
+def _remove(folder: Path) -> None:
+    (folder / "lines.parquet").unlink()
+
+
+def _manifest(folder: Path, change: Callable[[Any], Any]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+CHANGES: tuple[Callable[[Path], None], ...] = (
+    _flip,
+    _rewrite_a_row,
+    _drop_the_last_block,
+    _remove,
+    lambda folder: _manifest(folder, lambda manifest: manifest.update(format="other")),
+    lambda folder: _manifest(folder, lambda manifest: manifest["buckets"][0].update(previous="11" * 32)),
+    lambda folder: _manifest(folder, lambda manifest: manifest["buckets"][-1].update(hash="11" * 32)),
+    lambda folder: _manifest(folder, lambda manifest: manifest["buckets"].pop()),
+    lambda folder: _manifest(folder, lambda manifest: manifest["periods"][0]["buckets"][7].update(blocks=1)),
+    lambda folder: _manifest(folder, lambda manifest: manifest["periods"][0]["seal"].update(root="11" * 32)),
+)
+
+
+async def _balance(database: Database, at: datetime) -> Balance:
+    async with database.writer.connect() as connection:
+        return await balance_as_of(connection, MEMBER, at, Clock.RECORDED)
+
+
+async def _archive(engine: AsyncEngine, to: Path, month: date = JANUARY) -> Archived:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        exported = await archive.export(connection, month, to)
+    return await archive.lay_away(engine, month, exported, by="account:test", at=AT)
