@@ -243,7 +243,7 @@ class _Decided:
         for lot in journal.new_lots:
             self.new_lots[lot.id] = (wallet.member, lot)
         for line in journal.lines:
-            if line.lot not in self.new_lots and not (line.hold and line.redeemer):
+            if line.lot and line.lot not in self.new_lots and not (line.hold and line.redeemer):
                 self.changed_lots[line.lot] = (wallet.member, wallet.lots[line.lot])
         if journal.opens is not None:
             self.new_holds[operation] = wallet.holds[operation]
@@ -253,6 +253,8 @@ class _Decided:
             self.marks.update(((mark.operation, mark.line), mark) for mark in journal.undoes.marks)
             if journal.undoes.due is not None:
                 self.changed_dues[operation] = (wallet.member, wallet.dues[operation])
+        if journal.owes is not None:
+            self.changed_dues[operation] = (wallet.member, wallet.dues[operation])
         for due, _ in journal.recovers:
             self.changed_dues[due] = (wallet.member, wallet.dues[due])
         if journal.changes:
@@ -357,12 +359,13 @@ def _is_survivors(decided: _Decided, command: Command, keys: Keys) -> bool:
 
 
 def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
-    """What has come to a merged wallet sets off to its survivor, as an operation of its own."""
+    """What has come to a merged wallet, or is owed by it, goes to its survivor: operations of their own."""
     if not wallet.merged_into:
         return
     block = decided.blocks[wallet.member >> 56]
-    journal = follow(wallet, Situation(block.next_operation(), block.at, decided.calendar.zone))
-    if journal is not None:
+    while (
+        journal := follow(wallet, Situation(block.next_operation(), block.at, decided.calendar.zone))
+    ) is not None:
         decided.post(wallet, journal.kind, None, journal, block.at)
 
 

@@ -79,7 +79,8 @@ class Journal(msgspec.Struct, frozen=True):
     `closes` ends it. `occurred_at` is set on what happens by itself: the instant it was due.
     `sends` puts points on their way, `concludes` says how a way ended; `reference` is the operation
     that set out on it. `merges_into` gives the wallet a survivor. `changes` are made to lots,
-    `restocks` are lines that only move stock from one month of expiry to another.
+    `restocks` are lines that only move stock from one month of expiry to another. `owes` is a debt
+    that came from another wallet.
     `undoes` is set on returns and reversals; `recovers` says of which dues (by their operations)
     how many points came in.
     `freezes` stops the wallet or lets it go on; `counted` is what its counters came to.
@@ -103,6 +104,7 @@ class Journal(msgspec.Struct, frozen=True):
     merges_into: int = 0
     changes: tuple[LotChange, ...] = ()
     restocks: tuple[Line, ...] = ()
+    owes: Due | None = None
     undoes: Undoing | None = None
     recovers: tuple[tuple[int, int], ...] = ()
     freezes: bool | None = None

@@ -189,7 +189,7 @@ INVARIANTS: Final = (
                format('due of operation %s: %s points; its lines: %s', operation, d.points, l.points)
         FROM dues d
         FULL JOIN (SELECT bucket, operation, sum(amount) AS points FROM lines
-                   WHERE debit = 5 AND credit = 8 GROUP BY bucket, operation) l USING (operation)
+                   WHERE debit = 5 AND credit IN (8, 10) GROUP BY bucket, operation) l USING (operation)
         WHERE d.points IS DISTINCT FROM l.points
         """,
     ),

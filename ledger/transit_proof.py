@@ -60,8 +60,9 @@ QUERIES: Final = (
             FROM heirs h JOIN wallets w ON w.member = h.merged_into
             WHERE w.merged_into IS NOT NULL AND h.steps < 1000
         )
-        SELECT bucket, format('merged member %s has %s available, %s pending', member, available, pending)
-        FROM wallets WHERE merged_into IS NOT NULL AND available + pending > 0
+        SELECT bucket, format('merged member %s has %s available, %s pending, owes %s',
+                              member, available, pending, clawback_due)
+        FROM wallets WHERE merged_into IS NOT NULL AND available + pending + clawback_due > 0
         UNION ALL
         SELECT (member >> 56)::smallint, format('member %s has no survivor at the end of the chain', member)
         FROM heirs WHERE steps = 1000

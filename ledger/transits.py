@@ -21,7 +21,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     """Points of one lot on their way, with everything that their lot at the end inherits.
 
     `account` is the member's account that they left: pending, available, or `clawback_due` for
-    points that are owed by the member, not to the member.
+    points that are owed by the member, not to the member; then `lot` is the earn itself.
     """
 
     account: int

@@ -94,6 +94,8 @@ class Wallet(msgspec.Struct, gc=False):
                     part.released += points
                     self.lots[line.lot].available += points
                 continue
+            if not line.lot:
+                continue
             lot = self.lots[line.lot]
             if debit == PENDING:
                 lot.pending -= points
@@ -109,6 +111,8 @@ class Wallet(msgspec.Struct, gc=False):
         self._apply_changes(journal)
         if journal.undoes is not None:
             self._apply_undoing(journal.undoes)
+        if journal.owes is not None:
+            self.dues[journal.owes.operation] = msgspec.structs.replace(journal.owes)
         for due, points in journal.recovers:
             self.dues[due].points_left -= points
         if journal.freezes is not None:

@@ -107,6 +107,7 @@ NEEDS_WHOLE_WALLET: Final = frozenset(
         Reverse,
         Transfer,
         Merge,
+        Arrive,
         Novate,
         ArmExpiry,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from ledger.accounts import AVAILABLE, IN_TRANSIT, PENDING
+from ledger.accounts import AVAILABLE, CLAWBACK_DUE, IN_TRANSIT, PENDING
 from ledger.commands import Arrive, Conclude, Merge, Transfer
 from ledger.journal import Journal, Line
 from ledger.kernel.refusals import InvalidInput
@@ -18,6 +18,7 @@ from .burning import choose
 from .giving_back import GRACE_DAYS, end_of_day, has_lapsed
 from .novating import relieve
 from .situation import Situation
+from .taking_on import take_on
 
 
 def transfer(wallet: Wallet, command: Transfer, situation: Situation) -> Journal:
@@ -47,7 +48,7 @@ def merge(wallet: Wallet, command: Merge, _situation: Situation) -> Journal:
 
 
 def follow(wallet: Wallet, situation: Situation) -> Journal | None:
-    """Send everything that a merged wallet has, or owes, after its owner; None if there is nothing."""
+    """Send what a merged wallet has after its owner, then each of its debts; None if there is nothing."""
     lots = sorted(wallet.lots.values(), key=lambda lot: lot.id)
     parts = tuple(
         _part(account, lot, points)
@@ -56,7 +57,7 @@ def follow(wallet: Wallet, situation: Situation) -> Journal | None:
         if points
     )
     if not parts:
-        return None
+        return _send_due(wallet, situation)
     return Journal(
         kind="merge_out",
         points=sum(part.points for part in parts),
@@ -67,10 +68,42 @@ def follow(wallet: Wallet, situation: Situation) -> Journal | None:
     )
 
 
-def arrive(_wallet: Wallet, command: Arrive, situation: Situation) -> Journal:
-    """Take points in: in transit → the account they left, in lots that inherit everything."""
+def _send_due(wallet: Wallet, situation: Situation) -> Journal | None:
+    """Send the oldest debt: in transit → clawback_due, so that the survivor owes it."""
+    owed = sorted((due for due in wallet.dues.values() if due.points_left), key=lambda due: due.operation)
+    if not owed:
+        return None
+    due = owed[0]
+    part = Part(
+        account=CLAWBACK_DUE,
+        lot=due.original,
+        issuer=due.issuer,
+        obligor=due.obligor,
+        tariff=due.tariff,
+        points=due.points_left,
+        earned_at=situation.at,
+        expires_at=situation.at,
+    )
+    return Journal(
+        kind="merge_out",
+        points=0,
+        lines=(_line(IN_TRANSIT, CLAWBACK_DUE, part, 0, part.expires_at, situation.operation),),
+        occurred_at=situation.at,
+        reference=situation.operation,
+        sends=_transit("merge", wallet, wallet.merged_into, (part,), situation),
+        recovers=((due.operation, due.points_left),),
+    )
+
+
+def arrive(wallet: Wallet, command: Arrive, situation: Situation) -> Journal:
+    """Take points in: in transit → the account they left, in lots that inherit everything.
+
+    A debt that comes in takes back what is there of those points, as it would have at home.
+    """
     if situation.at < command.occurred_at:
         raise AheadOfClock
+    if command.parts[0].account == CLAWBACK_DUE:
+        return take_on(wallet, command, situation)
     lines, lots = _into_children(command.parts, command.transfer, situation)
     return Journal(
         kind=f"{command.sort}_in",

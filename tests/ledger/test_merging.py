@@ -16,7 +16,18 @@ from ledger.kernel.ids import compose
 from tests.servers import Urls
 
 from . import proving
-from .builders import MEMBER, START, a_burn, a_capture, a_merge, a_transfer, a_void, an_authorization, an_earn
+from .builders import (
+    MEMBER,
+    START,
+    a_burn,
+    a_capture,
+    a_merge,
+    a_return,
+    a_transfer,
+    a_void,
+    an_authorization,
+    an_earn,
+)
 from .instances import a_process, codes
 
 SURVIVOR = compose(40, 1)
@@ -121,6 +132,71 @@ async def test_chains_end_at_the_last_and_nobody_is_merged_twice(ledger: Ledger,
     assert codes([twice, to_itself]) == ["MEMBER_MERGED", "INVALID_INPUT"]
     for member in (MEMBER, SURVIVOR, LAST):
         assert await ledger.balance(member) == Balance(available=66)
+    await proving.holds(database)
+
+
+async def test_a_debt_becomes_the_survivors(ledger: Ledger, database: Database) -> None:
+    """Two purchases came back whose points were spent; the survivor's next points pay the older first."""
+    earns = [await ledger.submit(an_earn(points)) for points in (60, 40)]
+    await ledger.submit(a_burn(100))
+    await ledger.submit_many([a_return(earn.operation) for earn in earns])
+    assert await ledger.balance(MEMBER) == Balance(clawback_due=100)
+
+    await merged(ledger)
+
+    assert await ledger.balance(MEMBER) == Balance(clawback_due=100)
+    assert codes([await ledger.submit(a_burn(1))]) == ["INSUFFICIENT_POINTS"]
+    await ledger.submit(an_earn(70, partner=2))
+    assert await ledger.balance(SURVIVOR) == Balance(clawback_due=30)
+    await ledger.submit(an_earn(50, partner=2))
+    assert await ledger.balance(SURVIVOR) == Balance(available=20)
+    await proving.holds(database)
+
+
+@pytest.mark.parametrize("is_pending", [False, True])
+@pytest.mark.parametrize("burned", [0, 70])
+async def test_a_purchase_of_before_is_returned_where_its_points_are_now(
+    ledger: Ledger, database: Database, is_pending: bool, burned: int
+) -> None:
+    earn = await ledger.submit(an_earn(100, available_at=START + DAY if is_pending else None))
+    await ledger.submit(an_earn(70, partner=2, member=SURVIVOR))
+    await merged(ledger)
+    await ledger.submit(a_burn(burned)) if burned else None
+
+    returned = await ledger.submit(a_return(earn.operation))
+    await ledger.drive_all()
+
+    assert codes([returned]) == ["OK"]
+    rest = 70 - burned
+    assert await ledger.balance(SURVIVOR) == Balance(available=rest)
+    await proving.holds(database)
+
+
+async def test_what_the_survivor_spent_of_a_returned_purchase_is_owed(
+    ledger: Ledger, database: Database
+) -> None:
+    earn = await ledger.submit(an_earn(100))
+    await merged(ledger)
+    await ledger.submit(a_burn(60))
+
+    await ledger.submit(a_return(earn.operation))
+    await ledger.drive_all()
+
+    assert await ledger.balance(SURVIVOR) == Balance(clawback_due=60)
+    await ledger.submit(an_earn(80))
+    assert await ledger.balance(MEMBER) == Balance(available=20)
+    await proving.holds(database)
+
+
+async def test_points_that_are_sent_pay_what_their_recipient_owes(ledger: Ledger, database: Database) -> None:
+    earn = await ledger.submit(an_earn(60))
+    await ledger.submit(a_burn(60))
+    await ledger.submit(a_return(earn.operation))
+    await ledger.submit(an_earn(100, partner=2, member=SURVIVOR))
+
+    await ledger.transfer(a_transfer(90, member=SURVIVOR, to_member=MEMBER))
+
+    assert await ledger.balance(MEMBER) == Balance(available=30)
     await proving.holds(database)
 
 
