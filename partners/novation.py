@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -26,6 +26,9 @@ log = structlog.get_logger()
 
 AT_ONCE: Final = 5_000
 """Wallets that one call novates at most; what is left waits for the next."""
+
+SETTLES_AFTER: Final = timedelta(seconds=10)
+"""How long after its suspension a till may still have had an earn of the leaver under way."""
 
 _NOVATING: Final = 0x6E6F7661
 """The advisory lock of whoever novates; the novation's id is its second half."""
@@ -153,13 +156,28 @@ async def _next_round(
     )
     log.info("novation", novation=novation.id, round=round_, wallets=done)
     async with database.writer.begin() as connection:
-        if not done and not await leaving.is_travelling(connection, novation.leaver):
+        if not done and await _is_over(connection, ledger, novation.leaver, at):
             await connection.execute(
                 update(novations).where(novations.c.id == novation.id).values(done_at=at)
             )
             body = {"successor": novation.successor}
             await record(connection, "partner.novated", partner=novation.leaver, at=at, body=body)
         return await _find(connection, novation.id)
+
+
+async def _is_over(connection: AsyncConnection, ledger: Ledger, leaver: int, at: datetime) -> bool:
+    """Whether nothing of the leaver can turn up any more; a driven clock stands still meanwhile."""
+    partner = await store.lock_partner(connection, leaver)
+    if partner is None or partner.suspended_at is None:
+        return False
+    has_settled = ledger.clock.is_driven or at - partner.suspended_at >= SETTLES_AFTER
+    return has_settled and not await leaving.is_travelling(connection, leaver)
+
+
+async def is_leaving(connection: AsyncConnection, partner: int) -> bool:
+    """Whether the partner's points are changing hands just now."""
+    under_way = (novations.c.leaver == partner) & novations.c.done_at.is_(None)
+    return await connection.scalar(select(novations.c.id).where(under_way)) is not None
 
 
 async def _find(connection: AsyncConnection, id_: int) -> Novation:

@@ -10,6 +10,7 @@ from . import store
 from .directory import Partner, PartnerUnknown
 from .events import record
 from .names import name as checked_name
+from .novation import NovationUnderWay, is_leaving
 
 
 async def create_partner(connection: AsyncConnection, *, name: str, at: datetime, by: str) -> Partner:
@@ -33,10 +34,15 @@ async def suspend_partner(
 
 
 async def reinstate_partner(connection: AsyncConnection, partner: int, *, at: datetime, by: str) -> Partner:
-    """Let a suspended partner trade again; reinstating one that trades changes nothing."""
+    """Let a suspended partner trade again; reinstating one that trades changes nothing.
+
+    Raises `NovationUnderWay` while its points are changing hands.
+    """
     found = await _locked(connection, partner)
     if not found.is_suspended:
         return found
+    if await is_leaving(connection, partner):
+        raise NovationUnderWay
     reinstated = await store.suspend_partner(connection, partner, None)
     await record(connection, "partner.reinstated", partner=partner, at=at, body={"by": by})
     return reinstated

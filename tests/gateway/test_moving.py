@@ -197,12 +197,15 @@ async def test_a_partner_leaves_and_the_operator_answers_for_its_points(coalitio
     await coalition.do("suspendPartner", "userErrors { code }", suspended, as_="operator")
     given["idempotencyKey"] = a_key()
     begun = await coalition.do("novatePartner", NOVATION, given, as_="operator")
+    back = {"idempotencyKey": a_key(), "partner": partner_id(1)}
+    hasty = await coalition.do("reinstatePartner", "userErrors { code }", back, as_="operator")
     again = await coalition.do("novatePartner", NOVATION, given, as_="operator")
 
     assert [error["code"] for error in too_early["userErrors"]] == ["PARTNER_STILL_TRADING"]
     assert begun["userErrors"] == []
     assert begun["novation"]["pointsLeft"] == 0
     assert begun["novation"]["successor"] is None
+    assert hasty == {"userErrors": [{"code": "NOVATION_UNDER_WAY"}]}
     assert again["replayed"]
     assert again["novation"]["doneAt"] is not None
     listed = await coalition.ask(
