@@ -22,6 +22,14 @@ class ModelLot:
     is_armed: bool = True
 
 
+@dataclass(frozen=True)
+class ModelLimit:
+    """A ceiling on a member's points, in a day of the model or in the last 24 hours."""
+
+    ceiling: int
+    is_rolling: bool
+
+
 @dataclass
 class ModelHold:
     partner: int
@@ -34,6 +42,7 @@ class ModelHold:
 class ModelWallet:
     lots: list[ModelLot] = field(default_factory=list)
     holds: list[ModelHold] = field(default_factory=list)
+    counted: list[tuple[bool, int, int]] = field(default_factory=list)
 
 
 class ModelLedger:
@@ -58,8 +67,18 @@ class ModelLedger:
                 self._follow(member)
             self.arrive()
 
-    def earn(self, member: int, issuer: int, points: int, pending_hours: int, life_hours: int) -> str:
+    def earn(
+        self,
+        member: int,
+        issuer: int,
+        points: int,
+        pending_hours: int,
+        life_hours: int,
+        limit: ModelLimit | None = None,
+    ) -> str:
         wallet = self._wallet(member)
+        if not self._count(wallet, points, limit):
+            return "LIMIT_EXCEEDED"
         if points:
             lot = ModelLot(
                 issuer,
@@ -74,10 +93,31 @@ class ModelLedger:
             self._flow("earn_pending" if lot.is_pending else "release", lot, 0, points)
         return "OK"
 
-    def burn(self, member: int, redeemer: int, points: int) -> str:
-        taken = self._take(self._wallet(member), points)
-        for lot, share in taken:
+    def burn(self, member: int, redeemer: int, points: int, limit: ModelLimit | None = None) -> str:
+        """A donation is a burn too."""
+        wallet = self._wallet(member)
+        if sum(lot.points for lot in wallet.lots if not lot.is_pending) < points:
+            return "INSUFFICIENT_POINTS"
+        if not self._count(wallet, points, limit):
+            return "LIMIT_EXCEEDED"
+        for lot, share in self._take(wallet, points):
             self._flow("burn", lot, redeemer, share)
+        return "OK"
+
+    def give(self, member: int, issuer: int, obligor: int, points: int, life_hours: int) -> None:
+        """Points of staff: a grant of the operator (obligor 0), or an adjustment at the obligor's cost."""
+        is_armed, expires_at = not self.has_notices, self.now + life_hours
+        lot = ModelLot(issuer, points, self.now, expires_at, False, obligor=obligor, is_armed=is_armed)
+        self._wallet(member).lots.append(lot)
+        self._flow("adjust" if obligor else "release", lot, 0, points)
+
+    def adjust(self, member: int, obligor: int, points: int, life_hours: int) -> str:
+        if points > 0:
+            self.give(member, obligor, obligor, points, life_hours)
+            return "OK"
+        taken = self._take(self._wallet(member), -points, obligor=obligor)
+        for lot, share in taken:
+            self._flow("adjust_down", lot, 0, share)
         return "OK" if taken else "INSUFFICIENT_POINTS"
 
     def authorize(self, member: int, partner: int, points: int, ttl_hours: int) -> str:
@@ -227,8 +267,27 @@ class ModelLedger:
                     self._send(member, self.survivors[member], lot, lot.points)
                     lot.points = 0
 
-    def _take(self, wallet: ModelWallet, points: int) -> list[tuple[ModelLot, int]]:
-        spendable = [lot for lot in wallet.lots if not lot.is_pending and lot.points]
+    def _count(self, wallet: ModelWallet, points: int, limit: ModelLimit | None) -> bool:
+        """Whether `points` keep within a limit; then they are counted."""
+        if limit is None or not points:
+            return True
+        so_far = sum(
+            amount
+            for is_rolling, hour, amount in wallet.counted
+            if is_rolling == limit.is_rolling
+            and (self.now - hour <= 24 if is_rolling else hour // 24 == self.now // 24)
+        )
+        if so_far + points > limit.ceiling:
+            return False
+        wallet.counted.append((limit.is_rolling, self.now, points))
+        return True
+
+    def _take(
+        self, wallet: ModelWallet, points: int, *, obligor: int | None = None
+    ) -> list[tuple[ModelLot, int]]:
+        spendable = [
+            lot for lot in wallet.lots if not lot.is_pending and lot.points and obligor in (None, lot.obligor)
+        ]
         if sum(lot.points for lot in spendable) < points:
             return []
         taken = []

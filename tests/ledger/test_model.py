@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from ledger import Command, Ledger, Outcome, fence
+from ledger import Command, Counter, Ledger, Outcome, fence, windows
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.leaving import hand_over
 from ledger.tables import flows_now as flows
 from ledger.tables import lots
-from tests.model import ModelLedger
+from tests.model import ModelLedger, ModelLimit
 from tests.servers import Urls
 
 from . import proving
@@ -29,9 +29,13 @@ from .builders import (
     START,
     a_burn,
     a_capture,
+    a_counter,
+    a_donation,
+    a_grant,
     a_merge,
     a_transfer,
     a_void,
+    an_adjustment,
     an_arming,
     an_authorization,
     an_earn,
@@ -40,13 +44,14 @@ from .builders import (
 MEMBERS: Final = 4
 PARTNERS: Final = (1, 2)
 SUCCESSOR: Final = 9
-FOLLOWS: Final = ("earn", "burn", "authorize", "transfer")
+FOLLOWS: Final = ("earn", "burn", "authorize", "transfer", "grant", "adjust", "donate")
 """What a command that names a merged member asks of the survivor; all else stays where the hold is."""
 
 member = st.integers(0, MEMBERS - 1)
 partner = st.sampled_from(PARTNERS)
 points = st.integers(1, 120)
 hours = st.integers(1, 60)
+limits = st.none() | st.builds(ModelLimit, ceiling=st.integers(0, 200), is_rolling=st.booleans())
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Step:
     whole: bool = False
     final: bool = False
     to: int = 0
+    limit: ModelLimit | None = None
 
 
 Script = Sequence[tuple[Sequence[Step], int, int | None]]
@@ -76,8 +82,9 @@ steps = st.one_of(
         points=st.integers(0, 120),
         hours=st.sampled_from([0, 0, 1, 24, 30]),
         life=st.integers(31, 90),
+        limit=limits,
     ),
-    st.builds(Step, kind=st.just("burn"), member=member, partner=partner, points=points),
+    st.builds(Step, kind=st.just("burn"), member=member, partner=partner, points=points, limit=limits),
     st.builds(Step, kind=st.just("authorize"), member=member, partner=partner, points=points, hours=hours),
     st.builds(
         Step,
@@ -92,6 +99,18 @@ steps = st.one_of(
     st.builds(Step, kind=st.just("void"), member=member, partner=partner, hold=st.integers(0, 5)),
     st.builds(Step, kind=st.just("transfer"), member=member, partner=partner, points=points, to=member),
     st.builds(Step, kind=st.just("merge"), member=member, partner=partner, to=member),
+    st.builds(
+        Step,
+        kind=st.just("adjust"),
+        member=member,
+        partner=partner,
+        points=st.integers(-80, 80).filter(bool),
+        life=st.integers(31, 90),
+    ),
+    st.builds(
+        Step, kind=st.just("grant"), member=member, partner=partner, points=points, life=st.integers(31, 90)
+    ),
+    st.builds(Step, kind=st.just("donate"), member=member, partner=partner, points=points),
     st.builds(Step, kind=st.just("arm"), member=member, partner=partner, hours=st.integers(1, 80)),
 )
 leavers = st.sampled_from([None, None, None, *PARTNERS])
@@ -179,13 +198,20 @@ class World:
         member_id, now = self._member(step.member), self.ledger.clock.now()
         partner_id = self._partner(step.partner)
         common: dict[str, Any] = {"member": member_id, "partner": partner_id, "occurred_at": now}
+        expires_at = now + timedelta(hours=step.life)
         match step.kind:
             case "earn":
                 available_at = now + timedelta(hours=step.hours) if step.hours else None
-                expires_at = now + timedelta(hours=step.life)
-                return an_earn(step.points, available_at=available_at, expires_at=expires_at, **common)
+                common |= {"expires_at": expires_at, "counters": _counters(step)}
+                return an_earn(step.points, available_at=available_at, **common)
             case "burn":
-                return a_burn(step.points, **common)
+                return a_burn(step.points, counters=_counters(step), **common)
+            case "grant":
+                return a_grant(step.points, expires_at=expires_at, **common)
+            case "adjust":
+                return an_adjustment(step.points, obligor=partner_id, expires_at=expires_at, **common)
+            case "donate":
+                return a_donation(step.points, **common)
             case "authorize":
                 return an_authorization(step.points, expires_at=now + timedelta(hours=step.hours), **common)
             case "capture":
@@ -257,6 +283,14 @@ def _hold_of(step: Step, holds: dict[int, list[int]]) -> int:
     return own[step.hold % len(own)] if own else 0
 
 
+def _counters(step: Step) -> tuple[Counter, ...]:
+    """A step's limit as the engine has it: over a day, or over 24 hours."""
+    if step.limit is None:
+        return ()
+    window = windows.rolling(86_400) if step.limit.is_rolling else windows.DAY
+    return (a_counter(step.points, step.limit.ceiling, window=window),)
+
+
 def _midnight_after(at: datetime) -> datetime:
     return at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
@@ -285,9 +319,14 @@ def _model_answer(model: ModelLedger, step: Step, known: int) -> str:
     """`known` holds existed before the batch; a step can name no other."""
     match step.kind:
         case "earn":
-            return model.earn(step.member, step.partner, step.points, step.hours, step.life)
-        case "burn":
-            return model.burn(step.member, step.partner, step.points)
+            return model.earn(step.member, step.partner, step.points, step.hours, step.life, step.limit)
+        case "burn" | "donate":
+            return model.burn(step.member, step.partner, step.points, step.limit)
+        case "grant":
+            model.give(step.member, step.partner, 0, step.points, step.life)
+            return "OK"
+        case "adjust":
+            return model.adjust(step.member, step.partner, step.points, step.life)
         case "authorize":
             return model.authorize(step.member, step.partner, step.points, step.hours)
         case "capture":
