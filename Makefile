@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-long replay soak lock clean
+.PHONY: help run test check bench bench-long replay soak mutants lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 REPLAY := $(VENV)/.replay
+MUTANTS := $(VENV)/.mutants
 AUDITS := tests/clients/graphql-http/node_modules/.installed
 WORKERS ?= 2
 SECONDS ?= 600
@@ -44,6 +45,11 @@ replay: $(REPLAY) ## a year of real receipts through the front door
 soak: $(DEV) ## the long profile of the tests; SECONDS=600, KOPILKA_SOAK_SEED=... to repeat one
 	@KOPILKA_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -m soak -s
 
+mutants: $(MUTANTS) ## break the arithmetic on purpose and count what the tests notice; goes on where it stopped
+	@$(BIN)/mutmut run --max-children $(WORKERS)
+	@$(BIN)/mutmut export-cicd-stats >/dev/null
+	@$(BIN)/python -m bench.mutants
+
 lock: $(DEV) ## resolve requirements/*.in into hash-locked *.lock again
 	@requirements/lock $(BIN)/uv
 
@@ -70,6 +76,11 @@ $(DEV): requirements/dev.lock $(REPLAY)
 $(REPLAY): requirements/replay.lock $(RUN)
 	@echo "Installing a year of real receipts (once) ..."
 	@$(PIP) install --require-hashes -r requirements/replay.lock
+	@touch $@
+
+$(MUTANTS): requirements/mutants.lock $(DEV)
+	@echo "Installing what breaks the code on purpose (once) ..."
+	@$(PIP) install --require-hashes -r requirements/mutants.lock
 	@touch $@
 
 $(AUDITS): tests/clients/graphql-http/package-lock.json

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -26,7 +27,19 @@ from ledger.kernel.refusals import Refusal
 from ledger.refusals import InsufficientPoints, MemberFrozen
 from ledger.wallet import lot_id, new_wallet
 
-from .builders import FAR, MEMBER, START, A, B, a_burn, a_capture, a_void, an_authorization, an_earn
+from .builders import (
+    FAR,
+    MEMBER,
+    START,
+    A,
+    B,
+    a_burn,
+    a_capture,
+    a_donation,
+    a_void,
+    an_authorization,
+    an_earn,
+)
 from .instances import code
 from .memory import UTC_ZONE, MemoryLedger
 from .test_opening import a_lot, an_opening
@@ -169,6 +182,20 @@ def test_a_burn_writes_which_lot_gave_how_much_and_for_whom() -> None:
     assert list(journal.new_lots) == []
 
 
+def test_a_donation_is_a_burn_by_another_name() -> None:
+    journal = last(a_ledger(an_earn(30), a_donation(20, partner=B, terms=77)))
+
+    (line,) = journal.lines
+    assert (journal.kind, journal.points) == ("donate", 20)
+    assert (line.debit, line.credit, line.points, line.redeemer, line.terms) == (
+        AVAILABLE,
+        REDEEMED,
+        20,
+        B,
+        77,
+    )
+
+
 def test_more_than_there_is_is_refused_and_says_how_much_there_is() -> None:
     ledger = a_ledger(an_earn(30))
     outcomes = submit(ledger, a_burn(31), an_authorization(31), a_burn(30), a_burn(1))
@@ -276,6 +303,18 @@ def test_a_void_gives_everything_back() -> None:
     assert (outcome.kind, outcome.points, outcome.hold, outcome.hold_left) == ("void", 15, hold, 0)
     assert (journal.closes, journal.lapses, list(journal.new_lots)) == (True, False, [])
     assert outcome.balance.available == 20
+
+
+def test_a_final_capture_after_the_lot_expired_makes_a_child() -> None:
+    ledger = a_ledger(an_earn(10, expires_at=START + DAY), an_authorization(8, expires_at=START + 9 * DAY))
+    hold = last(ledger).hold
+    go_to(ledger, 2)
+    (outcome,) = submit(ledger, a_capture(hold, 3, final=True))
+
+    journal = last(ledger)
+    (child,) = journal.new_lots
+    assert (child.earned, child.expires_at, outcome.balance.available) == (5, START + 17 * DAY, 5)
+    assert [line.earned_at for line in journal.lines] == [START, START]
 
 
 def test_another_partners_hold_is_no_hold() -> None:
@@ -496,3 +535,5 @@ def test_a_day_ends_where_the_next_begins(days: int, expected: int) -> None:
         at = START + timedelta(hours=hours)
         assert end_of_day(at, UTC_ZONE, after_days=days) == START + expected * DAY
     assert end_of_day(START, UTC_ZONE) == START + DAY
+    in_tokyo = end_of_day(START + timedelta(hours=16), ZoneInfo("Asia/Tokyo"), after_days=days)
+    assert in_tokyo == START + timedelta(hours=15) + expected * DAY

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -191,3 +192,30 @@ def test_points_that_were_brought_along_are_reserved_and_charged_to_nobody(oblig
 
     assert balance(brought) == {(MONEY_OPENING, 0): 900, (RESERVE, obligor): -900}
     assert roll_forward(5, [brought]).brought == 10
+
+
+def test_a_line_of_a_journal_says_all_that_its_movement_does() -> None:
+    account, other = money.Account(SETTLE, 4), money.Account(RESERVE, 5)
+    moved = money.Movement(
+        purpose="issue",
+        debit=account,
+        credit=other,
+        micro=-7,
+        points=1,
+        issuer=1,
+        obligor=2,
+        redeemer=3,
+        tariff=6,
+        terms=8,
+        origin_period=9,
+    )
+
+    (line,) = money.money_lines([moved])
+    (straight,) = money.money_lines([replace(moved, micro=7)])
+
+    assert (line.debit, line.debit_owner, line.credit, line.credit_owner) == (RESERVE, 5, SETTLE, 4)
+    assert (straight.debit, straight.debit_owner) == (SETTLE, 4)
+    assert (line.micro, line.issuer, line.obligor, line.redeemer) == (7, 1, 2, 3)
+    assert (line.tariff, line.terms, line.origin_period) == (6, 8, 9)
+    nothing = [replace(moved, micro=0), replace(moved, credit=account)]
+    assert money.money_lines(nothing) == []
