@@ -310,13 +310,16 @@ INVARIANTS: Final = (
         FROM (SELECT clock, starts_at, issuer, obligor, redeemer, debit, credit, points
               FROM tallies WHERE span = 'hour'
               UNION ALL
-              SELECT clock, date_trunc('hour', CASE clock WHEN 'recorded' THEN recorded_at
-                                                          ELSE effective_at END, 'UTC'),
-                     issuer, obligor, redeemer, debit, credit, -amount
-              FROM line_instants
-              JOIN (SELECT bucket, max(last) AS last FROM tally_marks GROUP BY bucket) m USING (bucket),
+              SELECT clock, date_trunc('hour', CASE clock WHEN 'recorded' THEN l.recorded_at
+                                               ELSE least(o.occurred_at, o.recorded_at) END, 'UTC'),
+                     l.issuer, l.obligor, l.redeemer, l.debit, l.credit, -l.amount
+              FROM lines l
+              JOIN operations o
+                ON o.bucket = l.bucket AND o.id = l.operation AND o.recorded_at = l.recorded_at
+              JOIN (SELECT bucket, max(last) AS last FROM tally_marks GROUP BY bucket) m
+                ON m.bucket = l.bucket,
                    unnest(ARRAY['recorded', 'effective']) AS clock
-              WHERE operation <= m.last) AS both_ways
+              WHERE l.unit = 'PTS' AND l.operation <= m.last) AS both_ways
         GROUP BY clock, starts_at, issuer, obligor, redeemer, debit, credit HAVING sum(points) <> 0
         """,
     ),
