@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, text
 
-from ledger import Balance, Ledger, Outcome, flows
+from ledger import Balance, Ledger, Outcome, flows, proof
 from ledger.kernel.database import Database
 from ledger.outcomes import LineBack
 from ledger.tables import dues, lots
@@ -303,3 +304,67 @@ async def test_a_full_return_of_what_was_not_touched_restores_every_account(
         ).all()
     assert left == lots_before
     await proving.holds(database)
+
+
+async def test_what_the_same_batch_has_just_posted_for_the_receipt_comes_back_too(
+    ledger: Ledger, database: Database
+) -> None:
+    await earned(ledger, 50, partner=C)
+    receipt, line = a_receipt(), an_item(pieces=1, price=90, points_earned=10)
+    earn = await earned(ledger, 10, receipt=receipt, items=(line,))
+    paid = an_item(pieces=1, price=90, points_burned=40, money_off_micro=40)
+
+    _, outcome = await ledger.submit_many(
+        [a_burn(40, partner=A, receipt=receipt, items=(paid,)), a_return(earn)]
+    )
+
+    assert what(outcome) == (40, 0, 10, 0)
+    assert outcome.returned is not None
+    assert outcome.returned.money_micro == 50
+    assert await ledger.balance(MEMBER) == Balance(available=50)
+    await proving.holds(database)
+
+
+async def test_an_earn_that_arrives_after_part_of_its_receipt_came_back_is_made_up_for(
+    ledger: Ledger, database: Database
+) -> None:
+    await earned(ledger, 60, partner=C)
+    receipt = a_receipt()
+    burned = await ledger.submit(
+        a_burn(60, partner=A, receipt=receipt, items=(an_item(pieces=3, points_burned=60),))
+    )
+    await ledger.submit(a_return(burned.operation, (0, 1000)))
+    await earned(ledger, 30, receipt=receipt, items=(an_item(pieces=3, points_earned=30),))
+
+    second = await ledger.submit(a_return(burned.operation, (0, 1000)))
+    rest = await ledger.submit(a_return(burned.operation))
+
+    assert [what(second), what(rest)] == [(20, 0, 20, 0), (20, 0, 10, 0)]
+    assert await ledger.balance(MEMBER) == Balance(available=60)
+    await proving.holds(database)
+
+
+@pytest.mark.parametrize(
+    ("forgery", "invariant"),
+    [
+        ("UPDATE dues SET points_left = points_left - 1", "dues"),
+        ("UPDATE dues SET points = points + 1", "due_lines"),
+        ("UPDATE returned SET points = points - 1 WHERE points > 0", "returned"),
+        ("UPDATE returned SET points = points + 1000", "returned"),
+        ("UPDATE returned SET quantity_milli = 1", "returned"),
+        ("UPDATE returned SET money_micro = 1", "returned"),
+    ],
+)
+async def test_the_proof_names_what_was_changed_about_returns(
+    ledger: Ledger, database: Database, forgery: str, invariant: str
+) -> None:
+    purchase = await earned(ledger, 100, items=(an_item(pieces=2, price=50, points_earned=100),))
+    await ledger.submit(a_burn(70))
+    await ledger.submit(a_return(purchase, (0, 1000)))
+    await proving.holds(database)
+
+    async with database.writer.begin() as connection:
+        await connection.execute(text(forgery))
+
+    result = await proof.prove(database.writer, proof.INVARIANTS)
+    assert invariant in {finding.invariant for finding in result.findings}
