@@ -20,7 +20,7 @@ from settlement import audits
 
 from .access import mutation, query
 from .errors import UserError
-from .node import After, First, Node, PageInfo, global_id, page_size, read_id
+from .node import After, First, PageInfo, global_id, page_size, read_id
 from .requests import KEY
 from .scalars import Count, DateTime
 from .writes import ERRORS, REPLAYED, Write
@@ -34,10 +34,10 @@ OnlyOpen = Annotated[bool, strawberry.argument(description="Leave out those that
 
 
 @strawberry.type(description="A row that broke an invariant, as it was taken down when it was found.")
-class KnownFinding(Node):
+class KnownFinding:
     """A finding with its answer."""
 
-    id: strawberry.ID = strawberry.field(description="The finding's id.")
+    id: strawberry.ID = strawberry.field(description="Opaque; pages go on behind it.")
     found_at: DateTime = strawberry.field(description="When it was found first, in programme time.")
     invariant: str = strawberry.field(description="The invariant's name.")
     bucket: int | None = strawberry.field(description="The bucket, 0 to 64; null where none is to blame.")
