@@ -77,23 +77,30 @@ class Loaded(msgspec.Struct):
         sums = [0] * POINTS_KINDS
         sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
         next_due_at = moment(row[5])
-        purchases = self.purchases.get(member)
-        return Wallet(
+        wallet = Wallet(
             member,
             sums,
             next_due_at=next_due_at,
             rest_due_at=self.rest_due_at.get(member, next_due_at),
             is_frozen=row[6],
             merged_into=row[7],
-            transits={id_: each for id_, each in self.transits.items() if each.member == member},
             lots={row[1]: store.lot(row) for row in self.lots.get(member, ())},
-            holds={
-                row[0]: store.hold(row, self.slices.get(row[0], ())) for row in self.holds.get(member, ())
-            },
-            dues={row[1]: Due(*row[1:]) for row in self.dues.get(member, ())},
-            purchases=None if purchases is None else purchases.copy(),
-            counts={key: unpack(cells) for key, cells in self.counts.get(member, {}).items()},
         )
+        if self.holds or self.transits or self.dues or self.purchases or self.counts:
+            self._add_rare(wallet)
+        return wallet
+
+    def _add_rare(self, wallet: Wallet) -> None:
+        """What few wallets have, and most batches nothing of."""
+        member = wallet.member
+        wallet.holds = {
+            row[0]: store.hold(row, self.slices.get(row[0], ())) for row in self.holds.get(member, ())
+        }
+        wallet.transits = {id_: each for id_, each in self.transits.items() if each.member == member}
+        wallet.dues = {row[1]: Due(*row[1:]) for row in self.dues.get(member, ())}
+        wallet.counts = {key: unpack(cells) for key, cells in self.counts.get(member, {}).items()}
+        if member in self.purchases:
+            wallet.purchases = self.purchases[member].copy()
 
 
 async def lock(wire: Wire, commands: Sequence[Command], asked: Iterable[tuple[int, bytes]]) -> Loaded:

@@ -20,7 +20,6 @@ from ledger.evidence import archive, parquet
 from ledger.evidence.archive import Archived
 from ledger.evidence.parquet import ArchiveExtraMissing
 from ledger.evidence.seal import NotGenuine
-from ledger.kernel.refusals import Refusal
 from settlement import Stage, periods
 
 from .installation import DataOption, installed, who
@@ -72,9 +71,7 @@ async def _archive(settings: Settings, month: date, folder: Path) -> Archived:
                 await _check_closed(connection, month)
                 exported = await archive.export(connection, month, folder)
             return await archive.lay_away(owner, month, exported, by=who(), at=at)
-    except Refusal as refusal:
-        raise Unable(f"{refusal.code}: {refusal.message}.") from None
-    except (NotGenuine, ArchiveExtraMissing) as reason:
+    except (archive.MonthNotArchivable, NotGenuine, ArchiveExtraMissing) as reason:
         raise Unable(f"Nothing was archived: {reason}.") from None
     except FileExistsError:
         raise Unable(f"{folder} is there already: name a new folder with --to.") from None

@@ -19,7 +19,6 @@ from sqlalchemy import Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ledger.kernel.refusals import Refusal
 from ledger.tables import blocks, lines, operations
 
 from . import parquet, sealing
@@ -44,10 +43,8 @@ _IS_OVER: Final = text(
 _UNFOLDED: Final = "SELECT EXISTS (SELECT FROM {} b JOIN heads h USING (bucket) WHERE b.height > h.folded)"
 
 
-class MonthNotArchivable(Refusal):
+class MonthNotArchivable(Exception):
     """A month that is not over, not sealed, or not there; the message says which."""
-
-    code = "MONTH_NOT_ARCHIVABLE"
 
 
 @dataclass(frozen=True, slots=True)
