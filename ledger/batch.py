@@ -107,7 +107,7 @@ async def run(
         await _write(wire, decided)
     except BaseException as error:
         await _roll_back(wire)
-        meaning = _meaning(error)
+        meaning = _meaning(error, is_careful=is_careful)
         if meaning is None:
             raise
         raise meaning from error
@@ -136,10 +136,13 @@ async def _look_for_unseen(
         raise KeyKnown
 
 
-def _meaning(error: BaseException) -> Exception | None:
-    """What an error of the server says about the batch, if it says anything."""
+def _meaning(error: BaseException, *, is_careful: bool) -> Exception | None:
+    """What an error of the server says about the batch, if it says anything.
+
+    A key that a careful batch did not find and yet is there would be our own fault, not a repeat.
+    """
     if isinstance(error, ServerRefused):
-        if error.constraint == saving.KEYS_ARE_UNIQUE:
+        if error.constraint == saving.KEYS_ARE_UNIQUE and not is_careful:
             return KeyKnown()
         if error.code == saving.DIVISION_BY_ZERO:
             return StateLost("a row of state that must be there is not")

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from fractions import Fraction
-from itertools import chain
 
 from ledger import accounts
 from ledger.kernel.ids import OPERATOR
@@ -83,11 +82,6 @@ def efficiency(owed: Matrix, mode: Mode) -> Fraction:
     """The share of the gross obligations that a mode spares; 0 when nothing is owed."""
     gross = sum(owed.values())
     return 1 - Fraction(moved_total(owed, mode), gross) if gross else Fraction(0)
-
-
-def parties(owed: Matrix) -> set[int]:
-    """Everybody who owes or is owed."""
-    return set(chain.from_iterable(owed))
 
 
 def _party(account: Account) -> int:

@@ -69,7 +69,7 @@ class Flight:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._parts: list[bytes] = []
-        self._prepared: list[bytes] = []
+        self._prepared: set[bytes] = set()
         self.statements: list[Statement] = []
 
     def run(self, statement: Statement, *parameters: bytes) -> int:
@@ -85,10 +85,9 @@ class Flight:
         self._parts += (_HEADER.pack(b"d", len(data) + 4), data, _COPY_DONE)
 
     def _bind(self, statement: Statement, parameters: Sequence[bytes]) -> None:
-        name, known = statement.name, self._wire.prepared
-        if name not in known:
-            known.add(name)
-            self._prepared.append(name)
+        name = statement.name
+        if name not in self._wire.prepared and name not in self._prepared:
+            self._prepared.add(name)
             sql = statement.sql.encode()
             self._parts += (
                 # One of that name may be there from a flight that failed behind it.
@@ -104,6 +103,8 @@ class Flight:
 
         Raises `ServerRefused` for the first that failed, `WireLost` when the connection breaks.
         """
+        # Only now: a flight that is given up before it is sent has prepared nothing.
+        self._wire.prepared |= self._prepared
         try:
             return await self._wire.exchange(b"".join([*self._parts, _SYNC]), self.statements)
         except ServerRefused:

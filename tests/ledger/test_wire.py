@@ -122,6 +122,16 @@ async def test_a_session_that_is_ended_by_the_server_is_lost(wire: Wire, urls: U
     await other.close()
 
 
+async def test_a_flight_that_never_left_has_prepared_nothing(wire: Wire) -> None:
+    wire.flight().run(NUMBERS, integer(1))  # whoever made it failed before sending it
+
+    flight = wire.flight()
+    flight.run(NUMBERS, integer(2))
+    flight.run(NUMBERS, integer(1))
+
+    assert await flight.land() == [[(1, 2), (2, 4)], [(1, 2)]]
+
+
 async def test_a_flight_that_is_given_up_closes_its_connection(wire: Wire) -> None:
     flight = wire.flight()
     flight.run(Statement("sleep", "SELECT pg_sleep(30)"))
