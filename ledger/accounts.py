@@ -140,3 +140,6 @@ STOCK_SIGN: Final = {
 
 Points in transit are owed too, and in no bucket: they are what went out and has not come in.
 """
+
+MOVES: Final = {pair: (FLOW_CODES[flow], STOCK_SIGN.get(flow, 0)) for pair, flow in FLOW_OF.items()}
+"""(debit, credit) → the code of the flow, and how it changes the points outstanding (−1, 0, 1)."""

@@ -15,20 +15,21 @@ import msgspec
 from . import lookback, saving, store
 from .allowances import Allowance, Place
 from .binary import instant, key_row
-from .block import Block
+from .block import Block, salts
 from .commands import Command, PassFence, PostMoney, Refused, Settle
 from .counters import Key
 from .decide import Situation, decide, follow, follows_survivor, kind_of, next_due, recover
 from .dues import Due
 from .escrow import Pools
 from .fence import Calendar
+from .foreseen import foresee
 from .holds import Hold
 from .journal import Journal
 from .kernel.packing import integer
 from .kernel.refusals import Refusal
 from .kernel.wire import ServerRefused, Wire
 from .keys import Keys
-from .loading import Loaded, is_any_known, load, load_counted, lock
+from .loading import Loaded, Misjudged, is_any_known, load, load_counted, lock
 from .lots import Lot
 from .outcomes import Balance, Outcome
 from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
@@ -50,10 +51,6 @@ class Fault(msgspec.Struct, frozen=True):
 
 class StateLost(Exception):
     """A row of state that must be there is not: nothing is written on such ground."""
-
-
-class KeyKnown(Exception):
-    """A key, receipt or token of the batch was claimed before: look it up first."""
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -85,15 +82,20 @@ async def run(
 
     `months` are those whose partitions are known to exist; more may be added. Most commands are
     new, and then their keys are inserted unseen: the primary key is the judge, under the heads'
-    locks. A batch that `is_careful` looks them up first, and can answer repeats.
+    locks. Most earns go through, and their wallets are moved as they are read. A batch that
+    `is_careful` looks first, and can answer repeats.
 
-    Raises `KeyKnown` when a batch that is not careful ought to have been, `CalendarOutrun` when
+    Raises `Misjudged` when a batch that is not careful ought to have been, `CalendarOutrun` when
     time has left the calendar given, unless it has just been read, `StateLost` when a row of
     state is missing, and `allowances.Short` when escrow of other buckets is to be called back first.
     """
     keys = [Keys.of(command) if command.key else None for command in commands]
     try:
-        loaded = await lock(wire, commands, _asked(commands, keys) if is_careful else ())
+        if is_careful:
+            loaded = await lock(wire, commands, _asked(keys), {}, now())
+        else:
+            foreseen = foresee(commands, now(), arms_at_release=calendar.notice_days is None)
+            loaded = await lock(wire, commands, (), foreseen, now())
         at = loaded.driven_at if clock_is_driven else now()
         latest = loaded.latest(at)
         if not calendar_is_fresh and not calendar.reaches(latest):
@@ -103,7 +105,8 @@ async def run(
         await load_counted(wire, loaded, commands, keys, at=at, zone=calendar.zone, pools=pools)
         decided = _decide_all(loaded, commands, keys, at, calendar)
         if not is_careful:
-            await _look_for_unseen(wire, decided, commands, keys)
+            _check_foreseen(decided)
+            await _look_for_unseen(wire, decided, keys)
         await _write(wire, decided)
     except BaseException as error:
         await _roll_back(wire)
@@ -115,25 +118,26 @@ async def run(
     return decided.answers
 
 
-def _asked(commands: Sequence[Command], keys: Sequence[Keys | None]) -> set[tuple[int, bytes]]:
-    """Every fingerprint that the commands bring, with its bucket."""
-    return {
-        (command.bucket, fingerprint)
-        for command, own in zip(commands, keys, strict=True)
-        if own is not None
-        for fingerprint in own.all
-    }
+def _asked(keys: Sequence[Keys | None]) -> set[bytes]:
+    """Everything that the commands claim."""
+    return {claim for own in keys if own is not None for claim in own.all}
 
 
-async def _look_for_unseen(
-    wire: Wire, decided: _Decided, commands: Sequence[Command], keys: Sequence[Keys | None]
-) -> None:
-    """Raise `KeyKnown` if a fingerprint was claimed before that is not inserted: no key would object."""
-    if len(decided.claimed) == sum(len(own.all) for own in keys if own is not None):
+def _check_foreseen(decided: _Decided) -> None:
+    """Raise `Misjudged` unless the wallets that were moved ahead are decided to be where they stand."""
+    for member, row in decided.loaded.moved.items():
+        wallet = decided.wallets.get(member)
+        if wallet is None or wallet.stands() != row[1:6]:
+            raise Misjudged
+
+
+async def _look_for_unseen(wire: Wire, decided: _Decided, keys: Sequence[Keys | None]) -> None:
+    """Raise `Misjudged` if something claimed before is not inserted: no key would object."""
+    if len(decided.claimed) == sum([len(own.all) for own in keys if own is not None]):
         return
-    unseen = _asked(commands, keys) - decided.claimed.keys()
+    unseen = _asked(keys) - decided.claimed.keys()
     if unseen and await is_any_known(wire, unseen):
-        raise KeyKnown
+        raise Misjudged
 
 
 def _meaning(error: BaseException, *, is_careful: bool) -> Exception | None:
@@ -143,7 +147,7 @@ def _meaning(error: BaseException, *, is_careful: bool) -> Exception | None:
     """
     if isinstance(error, ServerRefused):
         if error.constraint == saving.KEYS_ARE_UNIQUE and not is_careful:
-            return KeyKnown()
+            return Misjudged()
         if error.code == saving.DIVISION_BY_ZERO:
             return StateLost("a row of state that must be there is not")
     return None
@@ -175,13 +179,14 @@ async def _make_partitions(wire: Wire, at: datetime, known: set[date]) -> set[da
 class _Decided:
     """The batch as decided: what to answer and what to write."""
 
-    def __init__(self, loaded: Loaded, at: datetime, calendar: Calendar) -> None:
+    def __init__(self, loaded: Loaded, at: datetime, calendar: Calendar, commands: int) -> None:
         self.loaded = loaded
-        self.blocks = {bucket: Block(head, at, calendar) for bucket, head in loaded.heads.items()}
+        drawn = salts(commands)
+        self.blocks = {bucket: Block(head, at, calendar, drawn) for bucket, head in loaded.heads.items()}
         self.calendar = calendar
         self.wallets: dict[int, Wallet] = {}
         self.changed: set[int] = set()
-        self.claimed: dict[tuple[int, bytes], tuple[int, int]] = {}
+        self.claimed: dict[bytes, tuple[int, int]] = {}
         self.outcomes: dict[int, tuple[Outcome, bytes]] = {}
         self.new_lots: dict[int, tuple[int, Lot]] = {}
         self.changed_lots: dict[int, tuple[int, Lot]] = {}
@@ -303,7 +308,7 @@ def _decide_all(
     """Decide every command in turn; one that faults is left out and the rest decided again."""
     faults: dict[int, Fault] = {}
     while True:
-        decided = _Decided(loaded, at, calendar)
+        decided = _Decided(loaded, at, calendar, len(commands))
         for index, (command, own) in enumerate(zip(commands, keys, strict=True)):
             if index in faults:
                 decided.answers.append(faults[index])
@@ -358,7 +363,7 @@ def _is_survivors(decided: _Decided, command: Command, keys: Keys) -> bool:
     if not follows_survivor(command):
         return False
     claims = [claim for claim in (keys.receipt, keys.token) if claim]
-    return not any(_is_taken(decided, command.bucket, claim) for claim in claims)
+    return not any(_is_taken(decided, claim) for claim in claims)
 
 
 def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
@@ -375,9 +380,8 @@ def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
 def _claim(decided: _Decided, command: Command, keys: Keys, outcome: Outcome) -> Outcome:
     """Let the operation own its key, and its receipt and member token if it was accepted."""
     place = (outcome.operation, instant(outcome.recorded_at))
-    bucket = outcome.operation >> 56
-    for fingerprint in keys.all if outcome.refused is None else (keys.own,):
-        decided.claimed[(bucket, fingerprint)] = place
+    for claim in keys.all if outcome.refused is None else (keys.own,):
+        decided.claimed[claim] = place
     decided.outcomes[outcome.operation] = (outcome, command.digest)
     msgspec.structs.force_setattr(outcome, "detail", command.detail)
     return outcome
@@ -398,9 +402,9 @@ def _post_money(decided: _Decided, command: PostMoney) -> Outcome:
 def _post_command(decided: _Decided, wallet: Wallet, command: Command, keys: Keys) -> Outcome:
     if command.refused is not None:
         return _post_refusal(decided, wallet, command, command.refused)
-    if keys.receipt and _is_taken(decided, command.bucket, keys.receipt):
+    if keys.receipt and _is_taken(decided, keys.receipt):
         raise DuplicateReceipt(getattr(command, "receipt").number)  # noqa: B009
-    if keys.token and _is_taken(decided, command.bucket, keys.token):
+    if keys.token and _is_taken(decided, keys.token):
         raise MemberTokenUsed
     block = decided.blocks[command.bucket]
     situation = Situation(block.next_operation(), block.at, decided.calendar.zone, decided.escrow)
@@ -435,8 +439,7 @@ def _apply_due(decided: _Decided, wallet: Wallet) -> None:
 
 def _repeat(decided: _Decided, command: Command, keys: Keys) -> Outcome | None:
     """The first answer to this key, if there was one: in this batch or long ago."""
-    key = (command.bucket, keys.own)
-    place = decided.claimed.get(key) or decided.loaded.keys.get(key)
+    place = decided.claimed.get(keys.own) or decided.loaded.keys.get(keys.own)
     if place is None:
         return None
     fresh = decided.outcomes.get(place[0])
@@ -453,8 +456,8 @@ def _repeat(decided: _Decided, command: Command, keys: Keys) -> Outcome | None:
     return msgspec.structs.replace(outcome, replayed=True)
 
 
-def _is_taken(decided: _Decided, bucket: int, fingerprint: bytes) -> bool:
-    return (bucket, fingerprint) in decided.claimed or (bucket, fingerprint) in decided.loaded.keys
+def _is_taken(decided: _Decided, claim: bytes) -> bool:
+    return claim in decided.claimed or claim in decided.loaded.keys
 
 
 def _not_stored(decided: _Decided, command: Command, refusal: Refusal) -> Outcome:
@@ -490,10 +493,10 @@ def _changes(decided: _Decided, written: Sequence[Block]) -> saving.Changes:
     return saving.Changes(
         blocks=written,
         key_rows=[
-            key_row(bucket, fingerprint, operation, recorded_at)
-            for (bucket, fingerprint), (operation, recorded_at) in sorted(decided.claimed.items())
+            key_row(claim, operation, recorded_at)
+            for claim, (operation, recorded_at) in sorted(decided.claimed.items())
         ],
-        wallets=[decided.wallets[member] for member in decided.changed],
+        wallets=[decided.wallets[member] for member in decided.changed - decided.loaded.moved.keys()],
         new_lots=list(decided.new_lots.values()),
         changed_lots=list(decided.changed_lots.values()),
         new_holds=list(decided.new_holds.values()),

@@ -20,16 +20,18 @@ _FLAGS: Final = (b"\0\0\0\1\0", b"\0\0\0\1\1")
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 
-_OPERATION: Final = Struct(">h ih iq iq iq iq ii ii ii ii ii iq iq")
+_OPERATION: Final = Struct(">h ih iq iq iq iq ii ii ii ii ii iq iq iq")
 _OPERATION_COLUMNS: Final = 24
 _LINE: Final = Struct(">h ih iq ih iq ih iq ih iq iq i3s ii ii ii ii ii ii ii iq")
-_KEY: Final = Struct(">h ih i16s iq iq")
+_KEY: Final = Struct(">h i2s i16s iq iq")
 _LOT: Final = Struct(">h ih iq iq ii ii ii iq iq iq iq iq")
 _WALLET: Final = Struct(">h ih iq iq iq iq iq")
 _HOLD: Final = Struct(">h ih iq iq ii ii ii iq i? i?")
 _SLICE: Final = Struct(">h ih iq ih iq iq ii ii ii iq iq iq iq iq")
 _BLOCK: Final = Struct(">h ih iq iq ii iq ii i32s i32s i32s")
 _LENGTH: Final = Struct(">i").pack
+_LENGTHS: Final = [Struct(">i").pack(length) for length in range(4_096)]
+"""Lengths as they are packed, since most are short and come again and again."""
 _INSTANT: Final = Struct(">iq").pack
 
 
@@ -55,10 +57,9 @@ def moment(micro: int) -> datetime | None:
 
 
 def operation_row(
-    *,
     bucket: int,
     id_: int,
-    recorded_at: datetime,
+    recorded_at: int,
     height: int,
     member: int,
     partner: int,
@@ -66,7 +67,7 @@ def operation_row(
     terms: int,
     period: int,
     origin_period: int,
-    occurred_at: datetime,
+    occurred_at: int,
     points: int,
     reference: int,
     kind: str,
@@ -80,7 +81,10 @@ def operation_row(
     detail: bytes,
     outcome: bytes,
 ) -> bytes:
-    """A row of `operations` without its last column, the salt."""
+    """A row of `operations` without its last column, the salt; arguments in the order of its columns.
+
+    `recorded_at` and `occurred_at` as `instant` gives them.
+    """
     fixed = _OPERATION.pack(
         _OPERATION_COLUMNS,
         2,
@@ -88,7 +92,7 @@ def operation_row(
         8,
         id_,
         8,
-        instant(recorded_at),
+        recorded_at,
         8,
         height,
         8,
@@ -104,30 +108,31 @@ def operation_row(
         4,
         origin_period,
         8,
-        instant(occurred_at),
+        occurred_at,
         8,
         points,
+        8,
+        reference,
     )
     key_bytes, receipt_bytes = key.encode(), receipt.encode()
     return b"".join(
         (
             fixed,
-            _INSTANT(8, reference),
             _word(kind),
             _word(principal),
-            _LENGTH(len(key_bytes)),
+            _length(key_bytes),
             key_bytes,
             _word(terminal),
-            _LENGTH(len(receipt_bytes)),
+            _length(receipt_bytes),
             receipt_bytes,
             _word(refusal),
-            _LENGTH(len(digest)),
+            _length(digest),
             digest,
-            _LENGTH(len(items)),
+            _length(items),
             items,
-            _LENGTH(len(detail)),
+            _length(detail),
             detail,
-            _LENGTH(len(outcome)),
+            _length(outcome),
             outcome,
         )
     )
@@ -135,7 +140,7 @@ def operation_row(
 
 def salted(operation: bytes, salt: bytes) -> bytes:
     """The whole row of `operations`."""
-    return operation + _LENGTH(len(salt)) + salt
+    return operation + _LENGTHS[len(salt)] + salt
 
 
 def line_row(
@@ -200,9 +205,9 @@ def line_row(
     )
 
 
-def key_row(bucket: int, key: bytes, operation: int, recorded_at: int) -> bytes:
-    """A row of `keys`; `recorded_at` as `instant` gives it."""
-    return _KEY.pack(4, 2, bucket, 16, key, 8, operation, 8, recorded_at)
+def key_row(claim: bytes, operation: int, recorded_at: int) -> bytes:
+    """A row of `keys` for a claim (`ledger.keys`); `recorded_at` as `instant` gives it."""
+    return _KEY.pack(4, 2, claim[:2], 16, claim[2:], 8, operation, 8, recorded_at)
 
 
 def lot_row(member: int, lot: Any) -> bytes:
@@ -371,6 +376,11 @@ def block_row(
 def copy_of(rows: Iterable[bytes]) -> bytes:
     """What binary COPY reads: `rows` between its header and its trailer."""
     return b"".join((_HEADER, *rows, _TRAILER))
+
+
+def _length(value: bytes) -> bytes:
+    length = len(value)
+    return _LENGTHS[length] if length < 4_096 else _LENGTH(length)
 
 
 @lru_cache(maxsize=4_096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from struct import Struct
@@ -12,17 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from .accounts import (
-    ADJUST,
-    CLAWBACK_DUE,
-    FLOW_CODES,
-    FLOW_OF,
-    IN_TRANSIT,
-    PENDING,
-    POINTS,
-    REDEEMED,
-    STOCK_SIGN,
-)
+from .accounts import ADJUST, CLAWBACK_DUE, IN_TRANSIT, MOVES, PENDING, POINTS, REDEEMED
 from .binary import block_row, instant, line_row, operation_row, salted
 from .chain import HASH_MODULUS, SALT_BYTES, block_hash, flow_term, leaf, merkle_root
 from .commands import Command, PostMoney, Refused
@@ -39,15 +29,23 @@ Row = tuple[Any, ...]
 _encode: Final = msgspec.msgpack.Encoder().encode
 _POINTS: Final = POINTS.encode()
 _HALVES: Final = Struct(">qq")
-_SALTS_AT_ONCE: Final = 8
 _TICK: Final = timedelta(microseconds=1)
+
+
+def salts(most: int) -> Iterator[bytes]:
+    """Random bytes for one leaf after the other, drawn from the system for `most` (> 0) leaves at once."""
+    while True:
+        drawn = os.urandom(most * SALT_BYTES)
+        for at in range(0, len(drawn), SALT_BYTES):
+            yield drawn[at : at + SALT_BYTES]
 
 
 class Block:
     """The operations that one batch adds to one bucket, with the flows and stock they move."""
 
-    def __init__(self, head: Head, at: datetime, calendar: Calendar) -> None:
+    def __init__(self, head: Head, at: datetime, calendar: Calendar, drawn: Iterator[bytes]) -> None:
         self.head = head
+        self._bucket_bits = compose(head.bucket, 0)
         self.at = max(at, head.recorded_at)
         self.calendar = calendar
         self.height = head.height + 1
@@ -60,7 +58,8 @@ class Block:
         self.operations: list[bytes] = []
         self.lines: list[bytes] = []
         self.leaves: list[bytes] = []
-        self._salts: list[bytes] = []
+        self._salts = drawn
+        self._recorded_at = instant(self.at)
         self.flows: dict[Row, list[int]] = {}
         self.stock: dict[Row, int] = {}
         self.folded = self._fold_to()
@@ -83,7 +82,7 @@ class Block:
 
     def next_operation(self) -> int:
         """The id that the next operation will have."""
-        return compose(self.head.bucket, self.sequence + 1)
+        return self._bucket_bits | self.sequence + 1
 
     def post(
         self,
@@ -97,55 +96,60 @@ class Block:
         occurred_at: datetime,
     ) -> Outcome:
         """Add one operation, accepted (`journal`) or finally refused; give its outcome."""
+        id_ = self.next_operation()
         self.sequence += 1
-        id_ = compose(self.head.bucket, self.sequence)
         outcome = _outcome(id_, kind, self.at, balance, journal, refused)
         origin = self.origin_of(journal, occurred_at)
         lines = b""
+        points = reference = 0
         if journal is not None:
+            points, reference = journal.points, journal.hold or journal.reference
             lines = self._write_lines(id_, member, journal.lines, origin)
             for line in journal.restocks:
                 self._restock(line)
         elif isinstance(command, PostMoney):
             lines = self._write_money(id_, command)
-        receipt = getattr(command, "receipt", None)
-        items = getattr(command, "items", ())
+        partner = outlet = terms = 0
+        principal = key = terminal = number = ""
+        digest = items = detail = b""
+        if command is not None:
+            partner, outlet, terms = command.partner, command.outlet, command.terms
+            principal, key, digest, detail = command.principal, command.key, command.digest, command.detail
+            if receipt := getattr(command, "receipt", None):
+                terminal, number = receipt.terminal, receipt.number
+            if sold := getattr(command, "items", ()):
+                items = _encode(sold)
+            if journal is None:
+                reference = getattr(command, "hold", 0)
         row = operation_row(
-            bucket=self.head.bucket,
-            id_=id_,
-            recorded_at=self.at,
-            height=self.height,
-            member=member,
-            partner=command.partner if command else 0,
-            outlet=command.outlet if command else 0,
-            terms=command.terms if command else 0,
-            period=self.period,
-            origin_period=origin,
-            occurred_at=occurred_at,
-            points=journal.points if journal else 0,
-            reference=journal.hold or journal.reference if journal else getattr(command, "hold", 0),
-            kind=kind,
-            principal=command.principal if command else "",
-            key=command.key if command else "",
-            terminal=receipt.terminal if receipt else "",
-            receipt=receipt.number if receipt else "",
-            refusal=refused.code if refused else "",
-            digest=command.digest if command else b"",
-            items=_encode(items) if items else b"",
-            detail=command.detail if command else b"",
-            outcome=_encode(outcome),
+            self.head.bucket,
+            id_,
+            self._recorded_at,
+            self.height,
+            member,
+            partner,
+            outlet,
+            terms,
+            self.period,
+            origin,
+            instant(occurred_at),
+            points,
+            reference,
+            kind,
+            principal,
+            key,
+            terminal,
+            number,
+            "" if refused is None else refused.code,
+            digest,
+            items,
+            detail,
+            _encode(outcome),
         )
-        salt = self._salt()
+        salt = next(self._salts)
         self.leaves.append(leaf(salt, row, lines))
         self.operations.append(salted(row, salt))
         return outcome
-
-    def _salt(self) -> bytes:
-        """Random bytes, drawn from the system for several leaves at once."""
-        if not self._salts:
-            drawn = os.urandom(_SALTS_AT_ONCE * SALT_BYTES)
-            self._salts = [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
-        return self._salts.pop()
 
     def origin_of(self, journal: Journal | None, occurred_at: datetime) -> int:
         """The period in which something happened: of what is undone, that of the purchase."""
@@ -158,7 +162,7 @@ class Block:
     def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> bytes:
         """Pack the lines of a journal, and add them to their flows and stock."""
         rows = []
-        bucket, at, period = self.head.bucket, instant(self.at), self.period
+        bucket, at, period = self.head.bucket, self._recorded_at, self.period
         for ordinal, line in enumerate(lines):
             debit, credit, points = line.debit, line.credit, line.points
             issuer, obligor, redeemer = line.issuer, line.obligor, line.redeemer
@@ -187,10 +191,11 @@ class Block:
             )
             if line.expired_at is not None:
                 self._restock(line)
-            flow_kind = FLOW_OF.get((debit, credit))
-            if flow_kind is None:
+            move = MOVES.get((debit, credit))
+            if move is None:
                 continue
-            cell = (issuer, obligor, redeemer, FLOW_CODES[flow_kind], tariff, terms, origin)
+            code, sign = move
+            cell = (issuer, obligor, redeemer, code, tariff, terms, origin)
             term = flow_term(id_, ordinal, points)
             flow = self.flows.get(cell)
             if flow is None:
@@ -199,14 +204,13 @@ class Block:
                 flow[0] += points
                 flow[1] += 1
                 flow[2] = (flow[2] + term) % HASH_MODULUS
-            sign = STOCK_SIGN.get(flow_kind)
-            if sign is not None:
+            if sign:
                 self._move_stock(line, sign * points, line.expires_at)
         self.lines += rows
         return b"".join(rows)
 
     def _write_money(self, id_: int, command: PostMoney) -> bytes:
-        at, unit = instant(self.at), command.currency.encode()
+        at, unit = self._recorded_at, command.currency.encode()
         rows = [
             line_row(
                 self.head.bucket,

@@ -88,13 +88,15 @@ class Ledger:
         """
         if not 0 <= command.bucket < BUCKETS:
             return self._stray(command)
-        (answer,) = await self._lanes.submit((command,))
-        while isinstance(answer, Moved):
+        while True:
+            ticket = self._lanes.accept((command,))
+            await ticket.done
+            answer = ticket.answers[0]
+            if isinstance(answer, Outcome):
+                return answer
+            if isinstance(answer, Fault):
+                raise LedgerFault("a command could not be posted") from answer.error
             command = msgspec.structs.replace(command, member=answer.survivor)
-            (answer,) = await self._lanes.submit((command,))
-        if isinstance(answer, Fault):
-            raise LedgerFault("a command could not be posted") from answer.error
-        return answer
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Outcome]:
         """Post commands and give their outcomes in order; order is kept for each member.

@@ -1,7 +1,7 @@
 """What an operation may claim once in its bucket: its key, its receipt, its member token.
 
-All three are fingerprints in one table, found by one probe each and inserted under the lock of
-the bucket's head, so neither a race nor `ON CONFLICT` is possible.
+All three are fingerprints of 16 bytes in one table, found by one probe each and inserted under the
+lock of the bucket's head, so neither a race nor `ON CONFLICT` is possible.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from .decide import kind_of
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
-    """The fingerprints a command claims in its bucket: its key, its receipt, its member token.
+    """What a command claims in its bucket: its key, its receipt, its member token.
 
+    Each is a claim, the bucket and a fingerprint; empty where the command has no such thing.
     `all` are those that it has.
     """
 
@@ -27,28 +28,40 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, command: Command) -> Keys:
-        """The 16-byte fingerprints; empty where the command has no such thing."""
-        receipt = getattr(command, "receipt", None)
-        token: bytes = getattr(command, "token", b"")
-        own = cls.fingerprint(command.principal, command.key)
+        """The claims of a command."""
+        bucket = command.bucket.to_bytes(2)
+        own = bucket + _fingerprint(b"key", command.principal, command.key)
+        receipt, token = getattr(command, "receipt", None), getattr(command, "token", b"")
+        if receipt is None and not token:
+            return cls(own, b"", b"", (own,))
         of_receipt = of_token = b""
         if receipt is not None:
-            of_receipt = cls.of_receipt(
+            of_receipt = bucket + cls.of_receipt(
                 command.partner, receipt.outlet, kind_of(command), receipt.terminal, receipt.number
             )
         if token:
-            of_token = _fingerprint(b"token", token.hex(), "")
+            of_token = bucket + _fingerprint(b"token", token.hex(), "")
         return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))))
 
     @staticmethod
     def of_receipt(partner: int, outlet: int, kind: str, terminal: str, number: str) -> bytes:
-        """What stands for a receipt under which one operation of `kind` is posted."""
+        """The fingerprint of a receipt under which one operation of `kind` is posted."""
         return _fingerprint(b"receipt", f"{partner} {outlet} {kind}", f"{terminal}\0{number}")
 
     @staticmethod
     def fingerprint(principal: str, key: str) -> bytes:
-        """What stands for a principal's idempotency key."""
+        """The fingerprint of a principal's idempotency key."""
         return _fingerprint(b"key", principal, key)
+
+
+def claim_of(bucket: int, fingerprint: bytes) -> bytes:
+    """What claims `fingerprint` in `bucket`."""
+    return bucket.to_bytes(2) + fingerprint
+
+
+def split_claim(claim: bytes) -> tuple[int, bytes]:
+    """The bucket and the fingerprint of a claim."""
+    return int.from_bytes(claim[:2]), claim[2:]
 
 
 def _fingerprint(kind: bytes, owner: str, name: str) -> bytes:

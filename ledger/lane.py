@@ -12,19 +12,20 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 import asyncpg
 import structlog
 
 from .allowances import Short
-from .batch import Answer, CalendarOutrun, Fault, KeyKnown, run
+from .batch import Answer, CalendarOutrun, Fault, run
 from .commands import Command
 from .escrow import Pools
 from .fence import Calendar
 from .kernel.ids import BUCKETS, MEMBER_BUCKETS, TREASURY
 from .kernel.refusals import Throttled
 from .kernel.wire import ServerRefused, Wire
+from .loading import Misjudged
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ RETRY_SECONDS: Final = 0.5
 
 
 CAREFUL_BATCHES: Final = 64
-"""How many batches of a lane look keys up first, after one that met a repeat: they come together."""
+"""How many batches of a lane look first, after one that met a repeat or the like: they come together."""
 
 DEADLOCK: Final = "40P01"
 
@@ -59,9 +60,10 @@ _UNANSWERED: Final = Fault(LedgerFault("not answered yet"))
 class Ticket:
     """Where the answers to commands submitted together are gathered."""
 
-    __slots__ = ("answers", "done", "left")
+    __slots__ = ("answers", "done", "left", "since")
 
     def __init__(self, size: int) -> None:
+        self.since = monotonic()
         self.answers: list[Answer] = [_UNANSWERED] * size
         self.left = size
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -74,13 +76,8 @@ class Ticket:
             self.done.set_result(None)
 
 
-class Waiting(NamedTuple):
-    """A command in a queue, and where its answer goes."""
-
-    command: Command
-    ticket: Ticket
-    place: int
-    since: float
+Waiting = tuple[Command, Ticket, int]
+"""A command in a queue, and where its answer goes."""
 
 
 class Lane:
@@ -170,22 +167,26 @@ class Lanes:
         """
         if not commands:
             return []
+        ticket = self.accept(commands)
+        await ticket.done
+        return ticket.answers
+
+    def accept(self, commands: Sequence[Command]) -> Ticket:
+        """Queue `commands` (at least one) and tell where their answers will be. Raises as `submit`."""
         if not self._is_open:
             raise Throttled("shutting down")
         if self._queued + len(commands) > self._queue_limit:
             raise Throttled("too many operations at once")
         ticket = Ticket(len(commands))
-        since = monotonic()
         self._queued += len(commands)
         self._unanswered += len(commands)
         self._idle.clear()
         for index, command in enumerate(commands):
             lane = self._lanes[self._lane_of[command.bucket]]
-            lane.queue.append(Waiting(command, ticket, index, since))
-            if not lane.is_taken:
+            lane.queue.append((command, ticket, index))
+            if not lane.is_taken and self._sleeping:
                 self._wake_one()
-        await ticket.done
-        return ticket.answers
+        return ticket
 
     def _wake_one(self) -> None:
         """Let a connection that has nothing to do look for work. A busy one looks by itself."""
@@ -218,15 +219,15 @@ class Lanes:
 
     def _longest_waiting(self) -> Lane | None:
         waiting = [lane for lane in self._lanes if lane.queue and not lane.is_taken]
-        return min(waiting, key=lambda lane: lane.queue[0].since, default=None)
+        return min(waiting, key=lambda lane: lane.queue[0][1].since, default=None)
 
     async def _post(self, lane: Lane, connection: Connection) -> None:
         """Post one batch of `lane` and answer it, whatever happens."""
         taken = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_limit))]
         self._queued -= len(taken)
-        answers = await self._answers(connection, lane, [waiting.command for waiting in taken])
-        for waiting, answer in zip(taken, answers, strict=True):
-            waiting.ticket.answer(waiting.place, answer)
+        answers = await self._answers(connection, lane, [command for command, _, _ in taken])
+        for (_, ticket, place), answer in zip(taken, answers, strict=True):
+            ticket.answer(place, answer)
         self._unanswered -= len(taken)
         if not self._unanswered:
             self._idle.set()
@@ -242,7 +243,7 @@ class Lanes:
                     await self._pools.call_back(short.needs)
                     short = None
                 return await self._run(connection, lane, commands, calendar_is_fresh=calendar_is_fresh)
-            except KeyKnown:
+            except Misjudged:
                 lane.careful_batches = CAREFUL_BATCHES
             except Short as needed:
                 short = needed

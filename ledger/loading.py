@@ -7,7 +7,7 @@ and brings all that the commands name; another goes only for what was found to b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,9 +23,10 @@ from .commands import Command, Conclude, Novate
 from .counters import Key, unpack
 from .decide import NEEDS_WHOLE_WALLET
 from .dues import Due
-from .kernel.packing import bigint, smallints
+from .foreseen import Foreseen
+from .kernel.packing import bigint, bigints, instants, smallints
 from .kernel.wire import Wire
-from .keys import Keys
+from .keys import Keys, claim_of
 from .purchases import Purchases
 from .store import Head, Stored
 from .transit_saving import load_transits
@@ -38,21 +39,22 @@ Row = tuple[Any, ...]
 class Loaded(msgspec.Struct):
     """What the database says about the commands of a batch, before any is decided.
 
-    `driven_at` is the row of the driven clock. `keys` gives for a fingerprint the operation that
-    claimed it and when, in microseconds. `whole` are the members whose live lots are all here.
+    `driven_at` is the row of the driven clock. `keys` gives for a claim the operation that made it
+    and when, in microseconds. `whole` are the members whose live lots are all here.
     `rest_due_at` says of a member when the first of what
-    was not loaded falls due.
+    was not loaded falls due. `moved` are the wallets that stand already as foreseen.
     """
 
     heads: dict[int, Head]
     driven_at: datetime
-    keys: dict[tuple[int, bytes], tuple[int, int]]
+    keys: dict[bytes, tuple[int, int]]
     balances: dict[int, Row]
     lots: dict[int, list[Row]]
     hold_members: dict[int, int]
     whole: set[int]
     stored: dict[int, Stored] = {}
     rest_due_at: dict[int, datetime | None] = {}
+    moved: dict[int, Row] = {}
     holds: dict[int, list[Row]] = {}
     slices: dict[int, list[Row]] = {}
     transits: dict[int, Transit] = {}
@@ -103,19 +105,31 @@ class Loaded(msgspec.Struct):
             wallet.purchases = self.purchases[member].copy()
 
 
-async def lock(wire: Wire, commands: Sequence[Command], asked: Iterable[tuple[int, bytes]]) -> Loaded:
+class Misjudged(Exception):
+    """A batch took for granted what is not so: it is to be decided again, looking first."""
+
+
+async def lock(
+    wire: Wire,
+    commands: Sequence[Command],
+    asked: Iterable[bytes],
+    foreseen: Mapping[int, Foreseen],
+    at: datetime,
+) -> Loaded:
     """Begin a transaction, lock the heads of `commands`, and read all that they name.
 
-    Of fingerprints, those `asked` for as (bucket, fingerprint) are looked up.
+    Of claims, those `asked` for are looked up. Wallets of members `foreseen` are moved on the way,
+    those that can be at `at`.
     """
     asked = sorted(asked)
-    members = {command.member for command in commands if command.member}
+    members = {command.member for command in commands if command.member} - foreseen.keys()
     whole = {command.member for command in commands if command.member and type(command) in NEEDS_WHOLE_WALLET}
     holds = {hold for command in commands if (hold := getattr(command, "hold", 0))}
     flight = wire.flight()
     flight.run(store.BEGIN)
     heads = flight.run(store.LOCK_HEADS, smallints(sorted({command.bucket for command in commands})))
     known = flight.run(store.KEYS, *store.of_keys(asked)) if asked else None
+    moved = flight.run(store.MOVE_WALLETS, *_gains(foreseen), bigint(instant(at))) if foreseen else None
     balances = flight.run(store.WALLETS, *store.of_members(sorted(members))) if members else None
     lots = flight.run(store.LOTS, *store.of_members(sorted(whole))) if whole else None
     hold_members = flight.run(store.HOLD_MEMBERS, *store.of_members(sorted(holds))) if holds else None
@@ -124,19 +138,43 @@ async def lock(wire: Wire, commands: Sequence[Command], asked: Iterable[tuple[in
     def rows(place: int | None) -> list[Row]:
         return [] if place is None else results[place]
 
-    return Loaded(
+    loaded = Loaded(
         heads={row[0]: store.head(row) for row in rows(heads)},
         driven_at=point_in_time(rows(heads)[0][8]),
-        keys={(row[0], row[1]): (row[2], row[3]) for row in rows(known)},
+        keys={claim_of(row[0], row[1]): (row[2], row[3]) for row in rows(known)},
         balances={row[0]: row for row in rows(balances)},
         lots=_by_first(rows(lots)),
         hold_members={row[0]: row[1] for row in rows(hold_members)},
         whole=whole,
+        moved={row[0]: row for row in rows(moved)},
+    )
+    for member, row in loaded.moved.items():
+        gain = foreseen[member]
+        loaded.balances[member] = (member, row[1] - gain.pending, row[2] - gain.available, *row[3:])
+    if len(loaded.moved) < len(foreseen):
+        await _load_unmoved(wire, loaded, foreseen.keys() - loaded.moved.keys())
+    return loaded
+
+
+def _gains(foreseen: Mapping[int, Foreseen]) -> store.Params:
+    return (
+        *store.of_members([*foreseen]),
+        bigints([gain.pending for gain in foreseen.values()]),
+        bigints([gain.available for gain in foreseen.values()]),
+        instants([gain.due_at for gain in foreseen.values()]),
     )
 
 
-async def is_any_known(wire: Wire, asked: Iterable[tuple[int, bytes]]) -> bool:
-    """Whether one of these (bucket, fingerprint) was claimed before. The heads are locked."""
+async def _load_unmoved(wire: Wire, loaded: Loaded, members: Iterable[int]) -> None:
+    """Wallets that could not be moved unseen: those not there yet, and those with more to them."""
+    flight = wire.flight()
+    flight.run(store.WALLETS, *store.of_members(sorted(members)))
+    (rows,) = await flight.land()
+    loaded.balances.update({row[0]: row for row in rows})
+
+
+async def is_any_known(wire: Wire, asked: Iterable[bytes]) -> bool:
+    """Whether one of these claims was made before. The heads are locked."""
     flight = wire.flight()
     flight.run(store.KEYS, *store.of_keys(sorted(asked)))
     (known,) = await flight.land()
@@ -151,11 +189,11 @@ async def load(
     whole = loaded.whole & loaded.balances.keys()
     latest = loaded.latest(at)
     due = [member for member in _due(loaded, instant(latest)) if member not in whole]
-    repeats = [
-        place
-        for command, claims in zip(commands, keys, strict=True)
-        if claims is not None and (place := loaded.keys.get((command.bucket, claims.own)))
-    ]
+    repeats = (
+        [place for own in keys if own is not None and (place := loaded.keys.get(own.own))]
+        if loaded.keys
+        else []
+    )
     if due or repeats:
         whole |= await _load_due(wire, loaded, due, repeats, latest)
     loaded.rest_due_at.update(dict.fromkeys(whole))
@@ -193,11 +231,11 @@ async def load_counted(
     members = {loaded.member_of(command) for command in counting} - {0}
     loaded.counts.update(await counter_store.load(wire, members))
     fresh = {
-        (command.bucket, own.own): command
+        own.own: command
         for command, own in zip(commands, keys, strict=True)
         if own is not None
         and command.refused is None
-        and (command.bucket, own.own) not in loaded.keys
+        and own.own not in loaded.keys
         and not loaded.heads[command.bucket].is_fenced
     }
     times = {bucket: max(at, head.recorded_at) for bucket, head in loaded.heads.items()}
@@ -209,6 +247,8 @@ async def load_counted(
 async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:
     """Wallets and lots of the members that were named by their holds alone."""
     members = sorted(set(loaded.hold_members.values()) - loaded.whole)
+    if not loaded.moved.keys().isdisjoint(members):
+        raise Misjudged  # such a wallet does more than earn, and was moved before that was known
     if members:
         loaded.whole.update(members)
         flight = wire.flight()

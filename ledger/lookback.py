@@ -11,7 +11,7 @@ from .commands import Command, Item, ReturnPurchase, Reverse
 from .dues import Due
 from .kernel.packing import bigints, ints, smallints
 from .kernel.wire import Flight, Statement, Wire
-from .keys import Keys
+from .keys import Keys, claim_of
 from .outcomes import Outcome
 from .purchases import PURCHASED, Original, Purchases
 from .returned import Mark
@@ -127,7 +127,7 @@ async def _rest(wire: Wire, rows: Sequence[tuple[int, Original]]) -> list[tuple[
     known = {original.id for _, original in rows}
     more = await _originals(wire, {original.hold for _, original in rows if original.hold} - known)
     claims = {
-        (original.id >> 56, Keys.of_receipt(partner, outlet, kind, terminal, receipt))
+        claim_of(original.id >> 56, Keys.of_receipt(partner, outlet, kind, terminal, receipt))
         for _, original in (*rows, *more)
         for partner, outlet, terminal, receipt in (original.place,)
         if receipt

@@ -17,6 +17,7 @@ from .binary import moment, point_in_time
 from .holds import Hold, Slice
 from .kernel.packing import bigints, byteas, instants, smallints
 from .kernel.wire import Statement
+from .keys import split_claim
 from .lots import Lot
 
 Row = tuple[Any, ...]
@@ -68,6 +69,23 @@ WALLETS: Final = Statement(
     """,
     "q q q q q q ? q",
 )
+MOVE_WALLETS: Final = Statement(
+    "move_wallets",
+    """
+    UPDATE wallets w
+    SET pending = w.pending + n.pending, available = w.available + n.available,
+        next_due_at = nullif(least(coalesce(w.next_due_at, 'infinity'), n.due_at), 'infinity')
+    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+         AS n (bucket, member, pending, available, due_at)
+    WHERE w.bucket = n.bucket AND w.member = n.member
+      AND NOT w.frozen AND w.merged_into IS NULL AND w.clawback_due = 0
+      AND (w.next_due_at IS NULL OR w.next_due_at > $6::timestamptz)
+    RETURNING w.member, w.pending, w.available, w.held, w.clawback_due,
+              coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0)
+    """,
+    "q q q q q q ? q",
+)
+"""The rows of `WALLETS` as they are afterwards, of wallets on which nothing has fallen due or is owed."""
 HOLD_MEMBERS: Final = Statement(
     "hold_members",
     """
@@ -193,8 +211,9 @@ def of_members(members: Sequence[int]) -> Params:
     return smallints([member >> 56 for member in members]), bigints(members)
 
 
-def of_keys(asked: Sequence[tuple[int, bytes]]) -> Params:
-    """The pairs (bucket, fingerprint)."""
+def of_keys(claims: Iterable[bytes]) -> Params:
+    """The pairs (bucket, fingerprint) of claims."""
+    asked = [split_claim(claim) for claim in claims]
     return smallints([bucket for bucket, _ in asked]), byteas([key for _, key in asked])
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS, REDEEMED
+from .binary import INFINITY, instant
 from .counters import Count, Key, note
 from .dues import Due
 from .holds import Hold, Slice
@@ -75,6 +76,17 @@ class Wallet(msgspec.Struct, gc=False):
             available=sums[AVAILABLE],
             held=sums[HELD],
             clawback_due=-sums[CLAWBACK_DUE],
+        )
+
+    def stands(self) -> tuple[int, int, int, int, int]:
+        """Pending, available, held, clawback due, and the instant something is due, in microseconds."""
+        sums, due_at = self.sums, self.next_due_at
+        return (
+            sums[PENDING],
+            sums[AVAILABLE],
+            sums[HELD],
+            -sums[CLAWBACK_DUE],
+            INFINITY if due_at is None else instant(due_at),
         )
 
     def apply(self, journal: Journal, operation: int) -> None:

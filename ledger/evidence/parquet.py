@@ -135,10 +135,10 @@ def _is_of(row: Mapping[str, Any], block: StoredBlock) -> bool:
 
 
 def _leaf(operation: Mapping[str, Any], own: Iterator[Mapping[str, Any]]) -> bytes:
-    values = dict(operation)
-    salt, id_ = values.pop("salt"), values.pop("id")
+    *values, salt = operation.values()
+    values[2], values[10] = instant(operation["recorded_at"]), instant(operation["occurred_at"])
     packed = [_packed(line) for line in own]
-    return leaf(salt, operation_row(id_=id_, **values), b"".join(packed))
+    return leaf(salt, operation_row(*values), b"".join(packed))
 
 
 def _packed(line: Mapping[str, Any]) -> bytes:

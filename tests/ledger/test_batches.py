@@ -154,14 +154,16 @@ class World:
     def _command(self, step: Step) -> Command:
         now = self.ledger.clock.now()
         common: dict[str, Any] = {
-            # A key is known within a bucket, so one given to two members there would tie their order.
+            # A key or receipt is known within a bucket: given to two members there it would tie their order.
             "key": f"{self.number}-{step.member}-{step.key}",
             "partner": self._partner(step.partner),
             "occurred_at": now,
             "digest": repr((step.kind, step.partner, step.points, step.receipt, step.operation)).encode(),
         }
         member_id = self._member(step.member)
-        goods: dict[str, Any] = {"receipt": a_receipt(str(step.receipt)) if step.receipt else None}
+        goods: dict[str, Any] = {
+            "receipt": a_receipt(f"{step.member}-{step.receipt}") if step.receipt else None
+        }
         own = self.holds.get(step.member, [])
         hold = own[step.hold % len(own)] if own else compose(BUCKETS[step.member], 1 << 50)
         match step.kind:
