@@ -185,6 +185,9 @@ class Postgres:
                 folder=self._cluster,
                 environment={},
                 dies_by=signal.SIGINT,
+                # Its sessions are many and the gateway's loop is one: it must not be pushed off its
+                # processor, with everything it has at hand, each time that one of them gets an answer.
+                interrupts=False,
             )
         self._child.wait_until(
             self._is_ready,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -37,8 +38,12 @@ class Child:
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
         dies_by: signal.Signals = signal.SIGTERM,
+        interrupts: bool = True,
     ) -> None:
-        """Start `command`; if this process dies first, the kernel sends `dies_by` to the child."""
+        """Start `command`; if this process dies first, the kernel sends `dies_by` to the child.
+
+        One that does not interrupt waits for a free processor when it wakes, or for the end of a turn.
+        """
         self.name = name
         drops = account is not None and account.is_other
         try:
@@ -53,7 +58,7 @@ class Child:
                 user=account.uid if account and drops else None,
                 group=account.gid if account and drops else None,
                 extra_groups=[] if drops else None,
-                preexec_fn=_ends_with_parent(dies_by),
+                preexec_fn=_before_exec(dies_by, interrupts=interrupts),
             )
         except OSError as error:
             raise explain(error, f"starting {name}") from error
@@ -112,15 +117,18 @@ def last_complaint(log: Path) -> str:
     return f"it gave no reason (see {log})."
 
 
-def _ends_with_parent(by: signal.Signals) -> Callable[[], None] | None:
+def _before_exec(dies_by: signal.Signals, *, interrupts: bool) -> Callable[[], None] | None:
     libc = _libc
     if libc is None:
         return None
     parent = os.getpid()
 
     def before_exec() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, by.value, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, dies_by.value, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+        if not interrupts:
+            with suppress(OSError):  # a container may forbid it, and nothing but speed is lost
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
     return before_exec
