@@ -298,6 +298,48 @@ EVERYTHING: Final = [
 """Every kind of step once, and accepted."""
 
 
+CROSSINGS: Final = [
+    *SAVINGS,
+    Moment(
+        [
+            Step("earn", 0, 1, points=50, life=90),
+            Step("freeze", 3, 1),
+            Step("burn", 3, 1, points=10),
+            Step("transfer", 2, 1, points=130, to=3),
+            Step("novate", 2, 1),
+            Step("earn", 0, 1, points=101, life=90, is_shared=True),
+            Step("earn", 1, 1, points=60, life=90, is_shared=True),
+            Step("earn", 2, 1, points=41, life=90, is_shared=True),
+            Step("earn", 0, 1, points=40, hours=24, life=90, is_shared=True),
+        ],
+        wait=1,
+        ceiling=100,
+    ),
+    Moment(
+        [
+            Step("return", 0, 1, operation=2, points=1),
+            Step("return", 0, 1, operation=3, points=1),
+            Step("burn", 1, 2, points=240),
+            Step("return", 1, 1, operation=0, whole=True),
+            Step("grant", 1, 2, points=30, life=40),
+        ],
+        wait=1,
+    ),
+    Moment(
+        [
+            Step("authorize", 0, 1, points=110, hours=10),
+            Step("merge", 0, 1, to=2),
+            Step("merge", 1, 1, to=2),
+        ],
+        wait=1,
+    ),
+    Moment([Step("return", 0, 1, operation=3, whole=True), Step("burn", 0, 2, points=20)], wait=20),
+    Moment([Step("reverse", 1, 2, operation=3), Step("adjust", 0, 1, points=90, life=50)], wait=60, leaver=2),
+]
+"""What crosses: claws with lots that expire sooner, debts and pending points with merges, the frozen with
+points under way that are novated meanwhile, a shared ceiling with those who ask too much."""
+
+
 def test_the_machine_plays_every_command_there_is() -> None:
     commands = {each for each in Command.__subclasses__() if each.__module__ == Command.__module__}
 
@@ -325,6 +367,7 @@ def test_the_engine_does_what_the_model_does(urls: Urls, notice_days: int | None
         )
         @given(scripts_of(moments=(2, 8), steps=(3, 9)))
         @example(EVERYTHING)
+        @example(CROSSINGS)
         def plays(script: Script) -> None:
             runner.run(world.play(script))
 
