@@ -35,7 +35,7 @@ class Allowance(msgspec.Struct, gc=False):
 
 
 class Need(NamedTuple):
-    """What a batch wants to spend in one bucket, all its commands together."""
+    """What a batch wants to spend in one bucket: all its commands together, and the `least` of them."""
 
     bucket: int
     name: str
@@ -43,6 +43,7 @@ class Need(NamedTuple):
     cell: int
     ceiling: int
     points: int
+    least: int
 
     @property
     def place(self) -> Place:
@@ -73,5 +74,6 @@ def needs_of(commands: Iterable[Command], at: Mapping[int, datetime], zone: Zone
                 cell_of(counter.window, at[bucket], zone),
                 min(counter.ceiling, before.ceiling) if before else counter.ceiling,
                 counter.increment + (before.points if before else 0),
+                min(counter.increment, before.least) if before else counter.increment,
             )
     return needs

@@ -2,8 +2,10 @@
 
 Only a batch that finds an escrow short fills it from the pool, by a part of what the pool has
 left, so that this is rare. When the pool is dry the batch is put off, what other buckets have not
-used is called back, and the batch decided anew. Heads are locked before pools, always, so nobody
-meets in a deadlock; granted never exceeds the ceiling, so what is used cannot either.
+used is called back, and the batch decided anew. When that is not enough for all of it and does
+for some, each half is decided by itself: nobody is refused for what another one asks and does not
+get. Heads are locked before pools, always, so nobody meets in a deadlock; granted never exceeds the
+ceiling, so what is used cannot either.
 """
 
 from __future__ import annotations
@@ -92,6 +94,16 @@ _UNUSED: Final = text("""
       AND h.fenced IS NULL
     ORDER BY a.granted - a.used DESC
 """)
+_GONE: Final = text("""
+    SELECT p.granted - coalesce(sum(a.granted - a.used), 0)::bigint
+    FROM allowance_pools p
+    LEFT JOIN (allowances a JOIN heads h ON h.bucket = a.bucket AND h.fenced IS NULL)
+      ON a.bucket = ANY(:buckets) AND a.name = p.name AND a.span = p.span AND a.cell = p.cell
+    WHERE p.name = :name AND p.span = :span AND p.cell >= :cell
+    GROUP BY p.granted
+""")
+"""What of a pool is used, or out of reach in a fenced bucket."""
+
 _HEAD: Final = text("SELECT fenced IS NOT NULL FROM heads WHERE bucket = :bucket FOR UPDATE")
 _POOL: Final = text("SELECT cell FROM allowance_pools WHERE name = :name AND span = :span FOR UPDATE")
 _OWN: Final = text("""
@@ -151,28 +163,34 @@ class Pools:
         self._dry: dict[tuple[str, str, int, int], tuple[int, float]] = {}
 
     def is_dry(self, need: Need) -> bool:
-        """True when nobody had so much to give a moment ago: what is used never comes back."""
+        """True when there was too little for any of it a moment ago: what is used never comes back."""
         least, until = self._dry.get(need[1:5], (0, 0.0))
-        return need.points >= least and monotonic() < until
+        return need.least >= least and monotonic() < until
 
-    async def call_back(self, needs: Iterable[Need]) -> None:
+    async def call_back(self, needs: Iterable[Need], *, is_alone: bool) -> bool:
         """Take back what other buckets have not used, until there is enough or nothing left to take.
 
-        Raises `WireLost` when the connection breaks.
+        False when what there is does for some commands of a batch, unless one `is_alone`, and not
+        for all. Raises `WireLost` when the connection breaks.
         """
+        is_enough = True
         for need in needs:
             if self.is_dry(need):
                 continue
             try:
                 freed = await self._call_back(need)
+                does_for_some = not freed and not is_alone and await self._left(need) >= need.least
             except DBAPIError as error:
                 if error.connection_invalidated:
                     raise WireLost("the connection broke") from error
                 raise
-            if not freed:
+            if does_for_some:
+                is_enough = False
+            elif not freed:
                 now = monotonic()
                 self._dry = {key: value for key, value in self._dry.items() if value[1] > now}
-                self._dry[need[1:5]] = (need.points, now + DRY_SECONDS)
+                self._dry[need[1:5]] = (need.least, now + DRY_SECONDS)
+        return is_enough
 
     async def _call_back(self, need: Need) -> int:
         """What was taken back for a need, from the buckets that have most to spare first."""
@@ -186,6 +204,13 @@ class Pools:
                 break
             freed += await self._take_back(need, bucket, need.points - freed)
         return freed
+
+    async def _left(self, need: Need) -> int:
+        """What may still be used under the need's ceiling, wherever it is now."""
+        place = {"name": need.name, "span": need.window, "cell": need.cell}
+        async with self._engine.connect() as connection:
+            gone = await connection.scalar(_GONE, {**place, "buckets": list(range(MEMBER_BUCKETS))})
+        return need.ceiling - (gone or 0)
 
     async def _take_back(self, need: Need, bucket: int, wanted: int) -> int:
         """Take at least half of what a bucket has not used: it may be spending too."""

@@ -240,8 +240,15 @@ class Lanes:
         while True:
             try:
                 if short is not None:
-                    await self._pools.call_back(short.needs)
+                    is_enough = await self._pools.call_back(short.needs, is_alone=len(commands) == 1)
                     short = None
+                    if not is_enough:
+                        # In a batch each bucket draws for its own; what is left does for some of them.
+                        half = len(commands) // 2
+                        parts = commands[:half], commands[half:]
+                        return [
+                            answer for part in parts for answer in await self._answers(connection, lane, part)
+                        ]
                 return await self._run(connection, lane, commands, calendar_is_fresh=calendar_is_fresh)
             except Misjudged:
                 lane.careful_batches = CAREFUL_BATCHES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -21,6 +21,9 @@ from ledger import (
     Item,
     LineReturned,
     Merge,
+    Novate,
+    Open,
+    OpeningLot,
     ReceiptKey,
     ReturnPurchase,
     Reverse,
@@ -60,6 +63,18 @@ def an_earn(points: int = 100, *, key: str | None = None, **given: Any) -> Earn:
     return Earn(**_common(key, {**defaults, **given}))
 
 
+def an_opening(*lots: OpeningLot, key: str | None = None, **given: Any) -> Open:
+    """The opening balance of MEMBER: a hundred points of A unless `lots` are named."""
+    return Open(**_common(key, {"partner": 0, "lots": lots or (an_opening_lot(),), **given}))
+
+
+def an_opening_lot(points: int = 100, **given: Any) -> OpeningLot:
+    """Points of A that were earned a quarter of a year ago and expire in a year."""
+    partner = given.pop("partner", A)
+    defaults = {"issuer": partner, "obligor": partner, "tariff": partner, "expires_at": FAR}
+    return OpeningLot(**{"points": points, "earned_at": START - timedelta(days=90), **defaults, **given})
+
+
 def a_burn(points: int = 10, *, key: str | None = None, **given: Any) -> Burn:
     """A burn at B."""
     return Burn(**_common(key, {"partner": B, "points": points, **given}))
@@ -94,6 +109,12 @@ def a_merge(survivor: int, *, key: str | None = None, **given: Any) -> Merge:
 def an_arming(*, until: datetime, notice_days: int, key: str | None = None, **given: Any) -> ArmExpiry:
     """A notice given to MEMBER of everything that expires before `until`."""
     return ArmExpiry(**_common(key, {"partner": 0, "until": until, "notice_days": notice_days, **given}))
+
+
+def a_novation(leaver: int, successor: int, *, key: str | None = None, **given: Any) -> Novate:
+    """MEMBER's points of one obligor become another's: those of its one tariff."""
+    obligors = {"leaver": leaver, "successor": successor, "tariff": leaver}
+    return Novate(**_common(key, {"partner": successor, **obligors, **given}))
 
 
 def a_return(operation: int, *lines: tuple[int, int], key: str | None = None, **given: Any) -> ReturnPurchase:

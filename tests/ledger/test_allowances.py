@@ -18,7 +18,7 @@ from ledger.tables import allowance_pools, allowances
 from tests.servers import Urls
 
 from . import proving
-from .builders import START, an_earn
+from .builders import START, a_counter, an_earn
 from .instances import a_process, code, codes, extend_calendar
 
 _numbers = count(1)
@@ -85,6 +85,37 @@ async def test_a_batch_at_the_edge_gives_what_fits_and_refuses_the_rest(ledger: 
     batch = [a_limited_earn(30, 100, bucket=3) for _ in range(5)]
 
     assert codes(await ledger.submit_many(batch)) == ["OK"] * 3 + ["LIMIT_EXCEEDED"] * 2
+
+
+async def test_one_that_asks_too_much_leaves_the_rest_to_others_of_its_batch(
+    ledger: Ledger, database: Database
+) -> None:
+    too_much, enough = a_limited_earn(1_001, 1_000, bucket=3), a_limited_earn(1_000, 1_000, bucket=4)
+
+    outcomes = await ledger.submit_many([too_much, enough])
+
+    assert codes(outcomes) == ["LIMIT_EXCEEDED", "OK"]
+    assert await in_use(database) == (1_000, 1_000)
+
+
+async def test_what_is_refused_for_another_reason_leaves_the_rest_to_others_of_its_batch(
+    ledger: Ledger, database: Database
+) -> None:
+    both = (*issued(900, 1_000), a_counter(900, ceiling=50))
+    refused = an_earn(900, member=compose(3, 1), counters=both)
+    rest = [a_limited_earn(100, 1_000, bucket=4 + number) for number in range(10)]
+
+    outcomes = await ledger.submit_many([refused, *rest])
+
+    assert codes(outcomes) == ["LIMIT_EXCEEDED"] + ["OK"] * 10
+    assert await in_use(database) == (1_000, 1_000)
+
+
+async def test_a_large_earn_fits_beside_small_ones_of_its_batch(ledger: Ledger) -> None:
+    """Filled in large parts, the escrows of the small would leave too little."""
+    batch = [a_limited_earn(points, 1_000, bucket=bucket) for bucket, points in enumerate([1, 1, 1, 997])]
+
+    assert codes(await ledger.submit_many(batch)) == ["OK"] * 4
 
 
 async def test_a_replay_draws_nothing(ledger: Ledger, database: Database) -> None:

@@ -8,29 +8,17 @@ import time
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
-from hypothesis import strategies as st
 
 from tests import servers
 
 from .builders import START
-from .test_model import Script, Step, World, leavers, member, partner, steps
+from .test_model import Script, World, scripts_of
 
 EXAMPLES = 10
 """Played on one database from one seed; the next database takes the next seed. What fails is made smaller."""
 
-earns = st.builds(
-    Step,
-    kind=st.just("earn"),
-    member=member,
-    partner=partner,
-    points=st.integers(20, 120),
-    life=st.integers(31, 90),
-)
-busy = st.booleans().flatmap(lambda is_earn: earns if is_earn else steps)
-scripts = st.lists(
-    st.tuples(st.lists(busy, min_size=4, max_size=10), st.integers(0, 24), leavers), min_size=3, max_size=8
-)
-"""Richer than the short profile's: members have several lots, so that it matters which is taken."""
+scripts = scripts_of(moments=(3, 8), steps=(4, 10))
+"""Longer than the short profile's."""
 
 
 @pytest.mark.soak
