@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 from structlog.dev import plain_traceback as _plain
 
-from bench import chart, engine, front, goals, lanes, long, processes, profile, results
+from bench import chart, deciding, engine, front, goals, lanes, long, processes, profile, results
 from bench.tpcb import DATABASE, TpcB
 from gateway.embedded import Addresses, DataFolder, Servers
 from gateway.migrations.upgrade import migrate
 
 TPCB_SECONDS: Final = 30
-ALWAYS: Final = ("engine", "processes", "front", "profile")
+ALWAYS: Final = ("engine", "processes", "front", "profile", "deciding")
 """The parts of `make bench`."""
 
 
@@ -89,6 +89,10 @@ def _measure_long(given: argparse.Namespace) -> dict[str, float]:
         return uvloop.run(long.measure(servers.admin_url, addresses, lines=given.after, quick=given.quick))
 
 
+def _measure_deciding(_given: argparse.Namespace) -> dict[str, float]:
+    return deciding.measure()
+
+
 def _measure_lanes(_given: argparse.Namespace) -> dict[str, float]:
     with _servers() as (_, addresses):
         return uvloop.run(lanes.compare(addresses))
@@ -99,6 +103,7 @@ _PARTS: Final[Mapping[str, Callable[[argparse.Namespace], dict[str, float]]]] = 
     "processes": _measure_processes,
     "front": _measure_front,
     "profile": _measure_profile,
+    "deciding": _measure_deciding,
     "long": _measure_long,
     "lanes": _measure_lanes,
 }

@@ -32,6 +32,7 @@ _FAMILIES: Final = (
     "four",
     "one",
     "after",
+    "deciding",
     "memory",
     "wallet",
     "history",

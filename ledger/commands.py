@@ -231,7 +231,9 @@ class Arrive(Command, frozen=True, gc=False, kw_only=True):
     @classmethod
     def of(cls, transit: Transit) -> Arrive:
         """The leg that `transit` waits for, under the one key that it has whoever sends it."""
-        digest = sha256(_encode(transit.parts)).digest()
+        # `origin` is not among what is digested: legs may have been posted before it was noted.
+        parts = [msgspec.structs.astuple(part)[:-1] for part in transit.parts]
+        digest = sha256(_encode(parts)).digest()
         return cls(
             principal=TRANSIT,
             key=f"{transit.id}:in",

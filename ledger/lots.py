@@ -12,6 +12,7 @@ class Lot(msgspec.Struct, gc=False):
     """One lot of a member. `pending` and `available` move as lines are applied; the rest stays.
 
     `available_at` is when pending points are released, None when they were available at once.
+    `parent` is the lot in which points that travelled, or came back too late, were earned.
     A lot expires only once it is armed, at `expires_at` or the shortest notice after arming.
     """
 

@@ -22,6 +22,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
 
     `account` is the member's account that they left: pending, available, or `clawback_due` for
     points that are owed by the member, not to the member; then `lot` is the earn itself.
+    `origin` is the lot in which they were earned, 0 for what set off before that was noted.
     """
 
     account: int
@@ -34,6 +35,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
     expires_at: datetime
     available_at: datetime | None = None
     armed_at: datetime | None = None
+    origin: int = 0
 
 
 class Transit(msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ GRACE_HOURS = 14 * 24
 
 @dataclass(eq=False)
 class ModelLot:
-    """`parent` is the lot that these points were in before they travelled, or came back too late."""
+    """`parent` is the lot in which points that travelled, or came back too late, were earned."""
 
     issuer: int
     points: int
@@ -465,7 +465,7 @@ class ModelLedger:
             lot.points += share
             return lot
         grace_ends = self._end_of_day(GRACE_HOURS)
-        child = replace(lot, points=share, expires_at=grace_ends, is_pending=False, parent=lot)
+        child = replace(lot, points=share, expires_at=grace_ends, is_pending=False, parent=lot.parent or lot)
         wallet.lots.append(child)
         return child
 
@@ -497,7 +497,7 @@ class ModelLedger:
     ) -> None:
         for lot, share in taken:
             self._flow("transfer_out", lot, 0, 0 if lot.is_pending else share)
-        parts = [(lot, replace(lot, points=share, parent=lot)) for lot, share in taken]
+        parts = [(lot, replace(lot, points=share, parent=lot.parent or lot)) for lot, share in taken]
         self.transits.append(ModelTransit(member, to_member, is_merge, parts))
 
     def _follow(self, member: int) -> None:

@@ -77,5 +77,5 @@ def child_of(parent: Lot, id_: int, expires_at: datetime, points: int) -> Lot:
         expires_at,
         points,
         armed_at=parent.armed_at,
-        parent=parent.id,
+        parent=parent.parent or parent.id,
     )

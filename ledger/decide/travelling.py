@@ -167,6 +167,7 @@ def _part(account: int, lot: Lot, points: int) -> Part:
         expires_at=lot.expires_at,
         available_at=lot.available_at if account == PENDING else None,
         armed_at=lot.armed_at,
+        origin=lot.parent or lot.id,
     )
 
 
@@ -201,7 +202,7 @@ def _child(part: Part, id_: int, situation: Situation) -> Lot:
         part.points,
         available_at=part.available_at,
         armed_at=part.armed_at,
-        parent=part.lot,
+        parent=part.origin or part.lot,
     )
     if part.account == AVAILABLE and has_lapsed(lot, part.expires_at, situation.at):
         lot.expires_at = end_of_day(situation.at, situation.zone, after_days=GRACE_DAYS)

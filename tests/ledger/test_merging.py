@@ -172,6 +172,21 @@ async def test_a_purchase_of_before_is_returned_where_its_points_are_now(
     await proving.holds(database)
 
 
+async def test_points_that_wait_are_cancelled_with_their_purchase_after_two_merges(
+    ledger: Ledger, database: Database
+) -> None:
+    earn = await ledger.submit(an_earn(100, available_at=START + DAY))
+    await ledger.submit_many([an_earn(5, member=SURVIVOR), an_earn(1, member=LAST)])
+    await merged(ledger)
+    await merged(ledger, SURVIVOR, LAST)
+
+    await ledger.submit(a_return(earn.operation))
+    await ledger.drive_all()
+
+    assert await ledger.balance(LAST) == Balance(available=6)
+    await proving.holds(database)
+
+
 async def test_what_the_survivor_spent_of_a_returned_purchase_is_owed(
     ledger: Ledger, database: Database
 ) -> None:
