@@ -6,9 +6,11 @@ Scram passwords, data checksums, a 0700 folder, loopback TCP, no Unix socket.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,9 +37,8 @@ _SETTINGS: Final = {
     "unix_socket_directories": "",
     "max_connections": "100",
     "password_encryption": "scram-sha-256",
-    # A ledger of many small commits on two cores: the working set in memory, checkpoints rare,
-    # nothing given up for speed that a commit promised.
-    "shared_buffers": "1GB",
+    # A ledger of many small commits on two cores: checkpoints rare, nothing given up for speed that
+    # a commit promised.
     # Clean pages are ready before a batch needs them, so that no commit writes out another's.
     "bgwriter_delay": "20ms",
     "bgwriter_lru_maxpages": "1000",
@@ -54,7 +55,6 @@ _SETTINGS: Final = {
     "jit": "off",
     "io_method": "sync",
     "random_page_cost": "1.1",
-    "effective_cache_size": "2GB",
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",
     "autovacuum_max_workers": "2",
@@ -66,6 +66,25 @@ _SETTINGS: Final = {
     "log_min_error_statement": "panic",
     "log_line_prefix": "%m [%p] ",
 }
+
+
+_BUFFERS_MB: Final = (256, 8_192)
+"""The least and the most of `shared_buffers`; they take memory only as they fill."""
+
+
+def memory_settings(memory_mb: int) -> dict[str, str]:
+    """What PostgreSQL keeps at hand on a machine of so much memory: the indexes of a long ledger."""
+    least, most = _BUFFERS_MB
+    buffers = max(least, min(memory_mb // 6, most))
+    return {"shared_buffers": f"{buffers}MB", "effective_cache_size": f"{max(memory_mb // 2, buffers)}MB"}
+
+
+def machine_memory_mb() -> int:
+    """The memory of this machine, or of the container that bounds it."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # no such file, or `max`: no bound
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory >> 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +107,7 @@ class Postgres:
         """A server that keeps its files in `data`; `overrides` are settings of postgresql.conf."""
         self._data = data
         self._account = account
-        self._settings = _SETTINGS | (overrides or {})
+        self._settings = _SETTINGS | memory_settings(machine_memory_mb()) | (overrides or {})
         self._folder = data.path / "postgres"
         self._port = 0
         self._child: Child | None = None
