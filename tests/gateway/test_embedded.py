@@ -22,6 +22,7 @@ from gateway.embedded import DataFolder, Servers
 from gateway.embedded.account import Account, serving_account
 from gateway.embedded.folder import LAYOUT
 from gateway.embedded.leftovers import _working_in
+from gateway.embedded.postgres import machine_memory_mb, memory_settings
 from gateway.unable import Unable
 
 _QUICK = {"shared_buffers": "16MB"}
@@ -43,6 +44,15 @@ def servers(folder: DataFolder) -> Iterator[Servers]:
     yield made
     made.stop()
     made.remove()
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "buffers", "at_hand"),
+    [(512, "256MB", "256MB"), (6_000, "1000MB", "3000MB"), (1_000_000, "8192MB", "500000MB")],
+)
+def test_postgresqls_buffers_follow_the_machines_memory(memory_mb: int, buffers: str, at_hand: str) -> None:
+    assert memory_settings(memory_mb) == {"shared_buffers": buffers, "effective_cache_size": at_hand}
+    assert machine_memory_mb() > 0
 
 
 def test_what_was_committed_is_there_after_a_restart(servers: Servers) -> None:
