@@ -51,6 +51,8 @@ class Ledger:
     ) -> None:
         self.clock = clock
         self._database = database
+        # Questions of one statement, or of some that need no common snapshot: no BEGIN, no ROLLBACK.
+        self._reading = database.writer.execution_options(isolation_level="AUTOCOMMIT")
         self._advancing = asyncio.Lock()
         self._lanes = Lanes(
             database.open_wire,
@@ -78,7 +80,7 @@ class Ledger:
         self._lanes.calendar = await self._read_calendar()
 
     async def _read_calendar(self) -> fence.Calendar | None:
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             return await fence.load_calendar(connection)
 
     async def submit(self, command: Command) -> Outcome:
@@ -159,12 +161,12 @@ class Ledger:
 
     async def drive(self, transfer: int) -> Transit | None:
         """Take one transit as far as it can get, and tell how far that is; None if there is none such."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await transit(connection, transfer)
         if found is None or found.state != "open":
             return found
         await drive(self.submit_many, [found])
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             return await transit(connection, transfer)
 
     async def drive_all(self) -> int:
@@ -176,7 +178,7 @@ class Ledger:
 
         Those of a merged member are the survivor's, whose holds the merged ones' are too.
         """
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             found = await records.balances(connection, member)
         now, total = self.clock.now(), Balance()
         for each, balance, due_at in found:
@@ -194,41 +196,41 @@ class Ledger:
         if clock is asof.Clock.EFFECTIVE:
             await self.balance(member)
         total = Balance()
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             for each, _, _ in await records.balances(connection, member):
                 total += await asof.balance_as_of(connection, each, at, clock)
         return total
 
     async def operation(self, id_: int) -> Recorded | None:
         """The stored operation with this id."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             return await records.operation(connection, id_)
 
     async def operations(self, ids: Collection[int]) -> dict[int, Recorded]:
         """The stored operations among these ids."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             return await records.operations_named(connection, ids)
 
     async def operation_by_key(self, principal: str, key: str) -> Recorded | None:
         """What a principal posted under a key of its own."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             return await records.operation_by_key(connection, principal, key)
 
     async def operations_of_receipts(self, receipts: Iterable[tuple[int, int, str, str]]) -> list[Recorded]:
         """What was posted for receipts (partner, outlet, terminal, number): earns, burns, holds."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             return await records.operations_of_receipts(connection, receipts)
 
     async def history(self, member: int, *, before: int | None = None, limit: int = 50) -> list[Recorded]:
         """A member's operations, newest first, older than the operation `before`."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             return await records.history(connection, member, before=before, limit=limit)
 
     async def sweep(self, at: datetime) -> int:
         """Apply what is due at `at` on wallets that nobody touched; the number of wallets visited."""
         visited = 0
         while True:
-            async with self._database.writer.connect() as connection:
+            async with self._reading.connect() as connection:
                 members = await records.due_members(connection, at, SWEEP_SIZE)
             if not members:
                 return visited
@@ -237,7 +239,7 @@ class Ledger:
 
     async def pass_fences(self, period: int) -> None:
         """Take every idle bucket past the end of `period`, which must be over."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             lagging = await records.lagging_buckets(connection, period)
         if lagging:
             await self.submit_many([PassFence.of(bucket, self.clock.now()) for bucket in lagging])
@@ -266,7 +268,7 @@ class Ledger:
 
     async def _next_instant(self, to: datetime) -> datetime | None:
         """The earliest instant not after `to` at which something happens by itself."""
-        async with self._database.writer.connect() as connection:
+        async with self._reading.connect() as connection:
             due_at = await records.soonest_due(connection)
             calendar = self._lanes.calendar
             lagging = await records.earliest_writable(connection)
