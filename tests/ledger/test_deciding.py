@@ -6,10 +6,9 @@ Here nothing but the deciders, lots, holds and the wallet runs, so that it runs 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger import Command, Outcome
+from ledger import Command
 from ledger.accounts import AVAILABLE, EXPIRED, HELD, ISSUED, OPENING, PENDING, REDEEMED
 from ledger.commands import Settle
 from ledger.decide import Situation, decide, kind_of, next_due
@@ -41,11 +40,8 @@ from .builders import (
     an_earn,
 )
 from .instances import code
-from .memory import UTC_ZONE, MemoryLedger
+from .memory import DAY, UTC_ZONE, MemoryLedger, a_ledger, go_to, last, submit
 from .test_opening import a_lot, an_opening
-
-DAY: Final = timedelta(days=1)
-
 
 scripts = st.lists(
     st.tuples(
@@ -80,25 +76,6 @@ def test_a_wallet_keeps_its_promises_whatever_happens(script: Sequence[tuple[str
         (outcome,) = submit(ledger, commands[kind])
         if kind == "hold" and outcome.hold:
             holds.append(outcome.hold)
-
-
-def submit(ledger: MemoryLedger, *commands: Command) -> list[Outcome]:
-    return asyncio.run(ledger.submit_many(commands))
-
-
-def a_ledger(*commands: Command) -> MemoryLedger:
-    """A ledger at START in which all of `commands` were accepted."""
-    ledger = MemoryLedger(START)
-    assert {code(outcome) for outcome in submit(ledger, *commands)} <= {"OK"}
-    return ledger
-
-
-def go_to(ledger: MemoryLedger, days: float) -> None:
-    asyncio.run(ledger.advance(START + days * DAY))
-
-
-def last(ledger: MemoryLedger) -> Journal:
-    return ledger.journals[-1][1]
 
 
 def test_an_earn_makes_one_lot_with_everything_it_is_pinned_to() -> None:
