@@ -35,6 +35,8 @@ from ledger.wallet import Wallet, new_wallet
 from .builders import MEMBER, START
 
 UTC_ZONE: Final = ZoneInfo("UTC")
+TOKYO: Final = ZoneInfo("Asia/Tokyo")
+"""Where a day ends at 15:00 UTC."""
 DAY: Final = timedelta(days=1)
 
 
@@ -44,9 +46,10 @@ class MemoryLedger:
     Months are periods. With `has_notices` a release arms no lot.
     """
 
-    def __init__(self, at: datetime, *, has_notices: bool = False) -> None:
+    def __init__(self, at: datetime, *, has_notices: bool = False, zone: ZoneInfo = UTC_ZONE) -> None:
         self.clock = DrivenClock(at)
         self.has_notices = has_notices
+        self.zone = zone
         self.wallets: dict[int, Wallet] = {}
         self.flows: dict[tuple[str, int, int], int] = defaultdict(int)
         self.journals: list[tuple[int, Journal]] = []
@@ -116,7 +119,7 @@ class MemoryLedger:
     def situation(self, wallet: Wallet) -> Situation:
         """That of the wallet's next operation."""
         bucket = bucket_of(wallet.member)
-        return Situation(compose(bucket, self._sequences[bucket] + 1), self.clock.now(), UTC_ZONE)
+        return Situation(compose(bucket, self._sequences[bucket] + 1), self.clock.now(), self.zone)
 
     def _settle(self, wallet: Wallet) -> None:
         while (journal := next_due(wallet, self.situation(wallet))) is not None:
@@ -222,9 +225,9 @@ def submit(ledger: MemoryLedger, *commands: Command) -> list[Outcome]:
     return asyncio.run(ledger.submit_many(commands))
 
 
-def a_ledger(*commands: Command, has_notices: bool = False) -> MemoryLedger:
+def a_ledger(*commands: Command, has_notices: bool = False, zone: ZoneInfo = UTC_ZONE) -> MemoryLedger:
     """A ledger at START in which all of `commands` were accepted."""
-    ledger = MemoryLedger(START, has_notices=has_notices)
+    ledger = MemoryLedger(START, has_notices=has_notices, zone=zone)
     for command in commands:
         accepted(ledger, command)
     return ledger

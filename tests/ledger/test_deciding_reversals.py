@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ledger.accounts import AVAILABLE, CANCELLED, CLAWBACK_DUE, HELD, REDEEMED
 from ledger.dues import Due
 from ledger.journal import Journal, Undoing
@@ -26,6 +28,7 @@ from .builders import (
 )
 from .memory import (
     DAY,
+    TOKYO,
     a_ledger,
     accepted,
     figures,
@@ -238,3 +241,14 @@ def test_the_rest_of_a_receipt_can_be_returned_after_one_of_its_operations_was_r
     assert back.returned is not None
     assert (back.returned.purchase, back.returned.money_micro) == (earn, 200)
     assert back.balance.available == 50
+
+
+def test_what_comes_back_too_late_lives_until_the_end_of_a_day_of_the_programmes_time_zone() -> None:
+    """At eight in the evening of the third it is the fourth in Tokyo: the 18th there ends at 15:00 UTC."""
+    ledger = a_ledger(an_earn(10, expires_at=START + DAY), zone=TOKYO)
+    burn = accepted(ledger, a_burn(10)).operation
+    go_to(ledger, 2 + 20 / 24)
+
+    submit(ledger, a_reversal(burn, partner=B))
+
+    assert lots_of(ledger)[-1].expires_at == START + 17 * DAY + timedelta(hours=15)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -48,6 +47,7 @@ from .builders import (
 )
 from .memory import (
     DAY,
+    TOKYO,
     UTC_ZONE,
     MemoryLedger,
     a_ledger,
@@ -131,6 +131,16 @@ def test_told_late_they_expire_at_the_end_of_the_last_day_of_the_notice() -> Non
     assert {lot.expires_at for lot in (one, pending, emptied)} == {later}
     go_to(ledger, 66)
     assert (ledger.wallets[MEMBER].available, ledger.wallets[MEMBER].held) == (0, 48)
+
+
+def test_a_notice_ends_with_a_day_of_the_programmes_time_zone() -> None:
+    """At eight in the evening of the first it is the second in Tokyo: a day later ends at 15:00 UTC."""
+    ledger = a_ledger(an_earn(60, expires_at=START + DAY), has_notices=True, zone=TOKYO)
+    go_to(ledger, 20 / 24)
+
+    told(ledger, until=START + DAY, notice_days=1)
+
+    assert lots_of(ledger)[0].expires_at == START + 2 * DAY + timedelta(hours=15)
 
 
 def test_lots_are_armed_once_and_empty_ones_never() -> None:
@@ -386,7 +396,7 @@ def test_what_a_commands_counters_come_to_stands_in_its_journal() -> None:
 def test_a_day_of_a_counter_is_one_of_the_programmes_time_zone() -> None:
     """Late on the first of January it is the second in Tokyo."""
     at = START + timedelta(hours=20)
-    situation = Situation(1, at, ZoneInfo("Asia/Tokyo"))
+    situation = Situation(1, at, TOKYO)
 
     journal = decide(new_wallet(MEMBER), an_earn(60, counters=(a_counter(60),)), situation)
 

@@ -31,6 +31,7 @@ from .builders import (
 )
 from .memory import (
     DAY,
+    TOKYO,
     UTC_ZONE,
     a_ledger,
     accepted,
@@ -129,6 +130,17 @@ def test_points_whose_time_passes_on_their_way_may_be_spent_for_a_fortnight() ->
     assert (lot.available, lot.expires_at) == (25, START + 16 * DAY)
     journal = ledger.journals[-2][1]
     assert journal.lines[0].expires_at == START + 16 * DAY
+
+
+def test_the_fortnight_of_points_on_their_way_ends_with_a_day_of_the_programmes_time_zone() -> None:
+    """At eight in the evening of the second it is the third in Tokyo: the 17th there ends at 15:00 UTC."""
+    ledger = a_ledger(an_earn(60, expires_at=START + DAY), zone=TOKYO)
+    accepted(ledger, a_transfer(25, to_member=FRIEND))
+    go_to(ledger, 1 + 20 / 24)
+
+    drive(ledger)
+
+    assert lots_of(ledger, FRIEND)[0].expires_at == START + 16 * DAY + timedelta(hours=15)
 
 
 def test_points_that_nobody_was_told_of_arrive_as_they_were() -> None:
