@@ -101,7 +101,8 @@ class MemoryLedger:
             for transit in waiting:
                 arrival = await self.submit(Arrive.of(transit))
                 refusal = arrival.refused.code if arrival.refused else ""
-                await self.submit(Conclude.of(transit, refusal=refusal))
+                end = await self.submit(Conclude.of(transit, refusal=refusal))
+                assert end.refused is None, "a way has one end"
 
     def wallet(self, member: int) -> Wallet:
         """The member's wallet, a new one for who never did anything."""
@@ -122,13 +123,17 @@ class MemoryLedger:
         return Situation(compose(bucket, self._sequences[bucket] + 1), self.clock.now(), self.zone)
 
     def _settle(self, wallet: Wallet) -> None:
+        before = None
         while (journal := next_due(wallet, self.situation(wallet))) is not None:
+            assert journal != before, "nothing is due twice"
+            before = journal
             self._post(wallet, journal)
             self._follow(wallet)
 
     def _follow(self, wallet: Wallet) -> None:
         if wallet.merged_into:
             while (journal := follow(wallet, self.situation(wallet))) is not None:
+                assert journal.lines, "nothing is sent for nothing"
                 self._post(wallet, journal)
 
     def _post(self, wallet: Wallet, journal: Journal, command: Command | None = None) -> Outcome:
@@ -182,10 +187,13 @@ class MemoryLedger:
         assert wallet.purchases is not None
         undoes = journal.undoes if journal else None
         period = undoes.origin_period if undoes else command.occurred_at.month
-        posted = Original.posted(command, outcome, period)
-        wallet.purchases.originals[outcome.operation] = msgspec.structs.replace(
-            posted, is_refused=outcome.refused is not None
+        if outcome.refused is None:
+            wallet.purchases.note(command, outcome, period)
+        # What a batch does not note of itself, a later one finds in the database.
+        found = msgspec.structs.replace(
+            Original.posted(command, outcome, period), is_refused=outcome.refused is not None
         )
+        wallet.purchases.originals.setdefault(outcome.operation, found)
 
     def _next_operation(self, wallet: Wallet) -> int:
         operation = self.situation(wallet).operation

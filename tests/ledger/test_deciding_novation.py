@@ -90,7 +90,12 @@ def test_lots_held_slices_and_pending_change_hands_alike() -> None:
             line_of(pending, ISSUED, ISSUED, 30, obligor=0, counterpart=C),
             *exchange(shown_as_a, 10),
         ),
-        changes=tuple(LotChange(lot.id, 0, lot.expires_at, lot.armed_at) for lot in changed),
+        changes=(
+            LotChange(one.id, 0, FAR, START),
+            LotChange(pending.id, 0, FAR, None),
+            LotChange(shown_as_a.id, 0, FAR + DAY, START),
+            LotChange(empty.id, 0, START + 8 * DAY, START),
+        ),
         reference=C,
     )
     assert {lot.obligor for lot in changed} == {0}

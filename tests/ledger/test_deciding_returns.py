@@ -628,6 +628,20 @@ def test_any_sequence_of_partial_returns_leaves_what_one_full_return_leaves(
     assert after([(part,) for part in parts])[:4] == whole[:4]
 
 
+def test_a_batch_that_is_decided_again_starts_from_what_it_had_loaded() -> None:
+    ledger = a_ledger()
+    earn = accepted(ledger, an_earn(10)).operation
+    loaded = ledger.wallets[MEMBER].purchases
+    assert loaded is not None
+
+    decided = loaded.copy()
+    assert decided == loaded
+    decided.originals.clear()
+    decided.marks[earn, 0] = Mark(earn, 0, 1_000, 10, 0)
+
+    assert (list(loaded.originals), loaded.marks) == ([earn], {})
+
+
 # What cannot be returned
 
 
