@@ -102,7 +102,9 @@ class MemoryLedger:
                 arrival = await self.submit(Arrive.of(transit))
                 refusal = arrival.refused.code if arrival.refused else ""
                 end = await self.submit(Conclude.of(transit, refusal=refusal))
-                assert end.refused is None, "a way has one end"
+                assert end.refused is None, "a way that is open can be ended"
+                assert transit not in self.transits(), "a way has one end"
+                assert not refusal or transit.kind == "transfer", "a merge is not refused"
 
     def wallet(self, member: int) -> Wallet:
         """The member's wallet, a new one for who never did anything."""

@@ -188,6 +188,27 @@ def test_what_is_restored_to_a_child_is_there_to_be_taken_too() -> None:
     assert outcome.balance.available == 15
 
 
+@pytest.mark.parametrize(("earned", "taken", "owed"), [(25, 25, 0), (40, 30, 10)])
+def test_all_that_a_lot_gets_back_can_be_taken_and_no_more(earned: int, taken: int, owed: int) -> None:
+    """A burn of 10 and a hold of 20 paid for one line, out of one lot, which gets 30 back."""
+    ledger = a_ledger(an_earn(30, expires_at=START + 9 * DAY))
+    paid = {"pieces": 1, "price": 200}
+    items = [(an_item(**paid, points_burned=points, money_off_micro=points),) for points in (10, 20)]
+    submit(ledger, a_burn(10, partner=A, receipt=RECEIPT, items=items[0]))
+    hold = accepted(ledger, an_authorization(20, partner=A, receipt=RECEIPT, items=items[1])).hold or 0
+    submit(ledger, a_capture(hold, partner=A))
+    purchase = accepted(ledger, an_earn(earned, receipt=RECEIPT)).operation
+    submit(ledger, a_burn(earned))
+
+    outcome = accepted(ledger, a_return(purchase))
+
+    assert figures(outcome) == (30, 0, taken, owed)
+    assert outcome.returned is not None
+    assert outcome.returned.lines == (
+        LineBack(line=0, quantity_milli=1_000, points_taken=earned, points_restored=30, money_micro=200 - 30),
+    )
+
+
 def test_an_earn_of_nothing_gives_nothing_back() -> None:
     ledger = a_ledger(an_earn(7))
     purchase = accepted(ledger, an_earn(0, items=(an_item(price=50),))).operation

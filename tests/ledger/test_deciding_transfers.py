@@ -119,6 +119,17 @@ def test_points_arrive_in_lots_that_inherit_everything() -> None:
     assert ledger.transits() == []
 
 
+def test_points_that_were_released_arrive_as_available_at_once() -> None:
+    ledger = a_ledger(an_earn(60, available_at=START + DAY))
+    go_to(ledger, 1)
+    accepted(ledger, a_transfer(25, to_member=FRIEND))
+
+    drive(ledger)
+
+    (lot,) = lots_of(ledger, FRIEND)
+    assert (lot.available, lot.pending, lot.available_at, lot.armed_at) == (25, 0, None, START + DAY)
+
+
 def test_points_whose_time_passes_on_their_way_may_be_spent_for_a_fortnight() -> None:
     ledger = a_ledger(an_earn(60, expires_at=START + DAY))
     accepted(ledger, a_transfer(25, to_member=FRIEND))
