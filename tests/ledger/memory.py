@@ -27,7 +27,7 @@ from ledger.kernel.ids import bucket_of, compose
 from ledger.kernel.refusals import Refusal
 from ledger.lots import Lot
 from ledger.outcomes import SliceTaken
-from ledger.purchases import Original, Purchases
+from ledger.purchases import PURCHASED, Original, Purchases
 from ledger.refusals import HoldNotFound
 from ledger.transits import Part, Transit
 from ledger.wallet import Wallet, new_wallet
@@ -189,13 +189,12 @@ class MemoryLedger:
         assert wallet.purchases is not None
         undoes = journal.undoes if journal else None
         period = undoes.origin_period if undoes else command.occurred_at.month
-        if outcome.refused is None:
+        if outcome.refused is None and outcome.kind in PURCHASED:
             wallet.purchases.note(command, outcome, period)
-        # What a batch does not note of itself, a later one finds in the database.
-        found = msgspec.structs.replace(
-            Original.posted(command, outcome, period), is_refused=outcome.refused is not None
-        )
-        wallet.purchases.originals.setdefault(outcome.operation, found)
+        else:  # a batch does not note it of itself, but a later one finds it in the database
+            wallet.purchases.originals[outcome.operation] = msgspec.structs.replace(
+                Original.posted(command, outcome, period), is_refused=outcome.refused is not None
+            )
 
     def _next_operation(self, wallet: Wallet) -> int:
         operation = self.situation(wallet).operation

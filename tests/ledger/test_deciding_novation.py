@@ -118,6 +118,25 @@ def test_all_of_a_lot_that_several_holds_share_changes_hands() -> None:
     assert last(ledger).points == 55
 
 
+def test_of_a_hold_only_what_is_left_of_novated_lots_changes_hands() -> None:
+    """Of four slices one is captured, one of another obligor and one of another tariff."""
+    day = iter(range(9, 99))
+    ledger = a_ledger(
+        *(
+            an_earn(5, partner=partner, tariff=tariff, expires_at=START + next(day) * DAY)
+            for partner, tariff in ((C, 4), (A, 4), (C, 5), (C, 4))
+        )
+    )
+    hold = accepted(ledger, an_authorization(20)).hold or 0
+    submit(ledger, a_capture(hold, 5))
+
+    submit(ledger, a_novation(B))
+
+    parts = ledger.wallets[MEMBER].holds[hold].slices
+    assert [part.obligor for part in parts] == [C, A, C, B]
+    assert [line.points for line in last(ledger).lines] == [5, 5]
+
+
 def test_an_obligor_does_not_relieve_itself() -> None:
     refusal = refused(a_ledger(an_earn(60, partner=C, tariff=4)), a_novation(C))
 

@@ -421,6 +421,7 @@ def test_receipts_of_other_partners_and_outlets_are_other_purchases() -> None:
         a_burn(5, partner=B, receipt=RECEIPT),
         a_burn(5, partner=A, outlet=4, receipt=RECEIPT),
         a_burn(5, partner=A, receipt=a_receipt("2")),
+        a_burn(5, partner=A, receipt=msgspec.structs.replace(RECEIPT, terminal="2")),
         a_burn(5, partner=A),
     )
 
@@ -459,6 +460,21 @@ def test_of_two_receipts_for_one_line_the_larger_counts() -> None:
     assert outcome.returned.lines == (
         LineBack(line=0, quantity_milli=1_000, points_taken=6, points_restored=10, money_micro=40),
     )
+
+
+def test_an_operation_that_has_nothing_on_a_line_gives_nothing_for_it() -> None:
+    """Points were earned on one line and burned on another, and each comes back by itself."""
+    ledger = a_ledger(an_earn(50, partner=C))
+    earn = accepted(ledger, an_earn(20, receipt=RECEIPT, items=(an_item(0, points_earned=20),))).operation
+    items = (an_item(1, points_burned=10),)
+    burn = accepted(ledger, a_burn(10, partner=A, receipt=RECEIPT, items=items)).operation
+
+    one = accepted(ledger, a_return(earn, (0, 1_000)))
+    assert undone(ledger).marks == (Mark(earn, 0, 1_000, 20, 0),)
+    other = accepted(ledger, a_return(earn, (1, 1_000)))
+    assert undone(ledger).marks == (Mark(burn, 1, 1_000, 10, 0),)
+
+    assert [figures(one), figures(other)] == [(0, 0, 20, 0), (10, 0, 0, 0)]
 
 
 def test_a_thousandth_of_a_piece_is_a_line_and_so_is_less() -> None:
@@ -647,20 +663,6 @@ def test_any_sequence_of_partial_returns_leaves_what_one_full_return_leaves(
     assert whole[1:3] == (burned, earned)
     assert whole[3] == [(C, 60), (C, 60)]
     assert after([(part,) for part in parts])[:4] == whole[:4]
-
-
-def test_a_batch_that_is_decided_again_starts_from_what_it_had_loaded() -> None:
-    ledger = a_ledger()
-    earn = accepted(ledger, an_earn(10)).operation
-    loaded = ledger.wallets[MEMBER].purchases
-    assert loaded is not None
-
-    decided = loaded.copy()
-    assert decided == loaded
-    decided.originals.clear()
-    decided.marks[earn, 0] = Mark(earn, 0, 1_000, 10, 0)
-
-    assert (list(loaded.originals), loaded.marks) == ([earn], {})
 
 
 # What cannot be returned
