@@ -9,7 +9,7 @@ sets off to the survivor. The legs of a transit are posted when a test says so.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,17 +18,19 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ledger import Balance, Command, Outcome
-from ledger.accounts import FLOW_OF, REDEEMED
+from ledger.accounts import FLOW_OF, REDEEMED, STOCK_SIGN
 from ledger.commands import Arrive, Conclude, Refused
 from ledger.decide import Situation, decide, follow, follows_survivor, kind_of, next_due, recover
+from ledger.holds import Slice
 from ledger.journal import Journal, Line, Undoing
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.ids import bucket_of, compose
 from ledger.kernel.refusals import Refusal
+from ledger.keys import Keys
 from ledger.lots import Lot
 from ledger.outcomes import SliceTaken
 from ledger.purchases import PURCHASED, Original, Purchases
-from ledger.refusals import HoldNotFound
+from ledger.refusals import DuplicateReceipt, HoldNotFound
 from ledger.transits import Part, Transit
 from ledger.wallet import Wallet, new_wallet
 
@@ -38,6 +40,10 @@ UTC_ZONE: Final = ZoneInfo("UTC")
 TOKYO: Final = ZoneInfo("Asia/Tokyo")
 """Where a day ends at 15:00 UTC."""
 DAY: Final = timedelta(days=1)
+
+
+Cell = tuple[int, int, int, datetime, datetime]
+"""Of what stock is kept: issuer, obligor, tariff, when it was earned and when it expires."""
 
 
 class MemoryLedger:
@@ -53,7 +59,9 @@ class MemoryLedger:
         self.wallets: dict[int, Wallet] = {}
         self.flows: dict[tuple[str, int, int], int] = defaultdict(int)
         self.journals: list[tuple[int, Journal]] = []
+        self._stock: dict[int, Counter[Cell]] = defaultdict(Counter)
         self._sequences: dict[int, int] = defaultdict(int)
+        self._claimed: set[tuple[int, bytes]] = set()
         self._hold_members: dict[int, int] = {}
 
     async def submit(self, command: Command) -> Outcome:
@@ -71,10 +79,14 @@ class MemoryLedger:
         if wallet.merged_into and follows_survivor(command):
             return await self.submit(msgspec.structs.replace(command, member=wallet.merged_into))
         self._settle(wallet)
+        claim = (bucket_of(member), Keys.of(command).receipt)
         try:
+            if claim[1] and claim in self._claimed:
+                raise DuplicateReceipt("that is named")
             journal = decide(wallet, command, self.situation(wallet))
         except Refusal as refusal:
             return self._refuse(wallet, command, refusal)
+        self._claimed.add(claim)
         outcome = self._post(wallet, journal, command)
         self._follow(wallet)
         return outcome
@@ -151,6 +163,7 @@ class MemoryLedger:
             if operation_of_flow is not None:
                 self.flows[operation_of_flow, line.issuer, line.redeemer] += line.points
         check(wallet)
+        self._move_stock(wallet, journal)
         outcome = Outcome(
             operation=operation,
             kind=journal.kind,
@@ -168,6 +181,23 @@ class MemoryLedger:
         if recovery is not None:
             self._post(wallet, recovery)
         return outcome
+
+    def _move_stock(self, wallet: Wallet, journal: Journal) -> None:
+        """What a bucket's stock would be, from lines alone, is what the wallet's lots and slices are."""
+        stock = self._stock[wallet.member]
+        for line in (*journal.lines, *journal.restocks):
+            if line.expired_at is not None:
+                stock[_cell(line, line.expired_at)] -= line.points
+                stock[_cell(line, line.expires_at)] += line.points
+            sign = STOCK_SIGN.get(FLOW_OF.get((line.debit, line.credit), ""), 0)
+            stock[_cell(line, line.expires_at)] += sign * line.points
+        outstanding: Counter[Cell] = Counter()
+        for lot in wallet.lots.values():
+            outstanding[_cell(lot, lot.expires_at)] += lot.available
+        for hold in wallet.holds.values():
+            for part in hold.slices:
+                outstanding[_cell(part, part.expires_at)] += part.left
+        assert stock == outstanding
 
     def _refuse(self, wallet: Wallet, command: Command, refusal: Refusal) -> Outcome:
         """A final refusal is an operation too; one that may pass is none."""
@@ -200,6 +230,10 @@ class MemoryLedger:
         operation = self.situation(wallet).operation
         self._sequences[bucket_of(wallet.member)] += 1
         return operation
+
+
+def _cell(of: Line | Lot | Slice, expires_at: datetime) -> Cell:
+    return of.issuer, of.obligor, of.tariff, of.earned_at, expires_at
 
 
 def _slices(journal: Journal) -> tuple[SliceTaken, ...]:

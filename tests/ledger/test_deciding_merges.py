@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ledger.accounts import AVAILABLE, CANCELLED, CLAWBACK_DUE, IN_TRANSIT, PENDING
 from ledger.commands import Arrive, Conclude
@@ -30,7 +27,6 @@ from .builders import (
     a_freeze,
     a_merge,
     a_return,
-    a_reversal,
     a_transfer,
     a_void,
     an_authorization,
@@ -327,81 +323,3 @@ def test_a_purchase_of_before_is_returned_where_its_points_are_now() -> None:
     assert {lot.parent for lot in lots_of(ledger, FRIEND)} == {lot_id(earn, 0)}
     submit(ledger, an_earn(80))
     assert ledger.wallets[FRIEND].balance().shown == 20
-
-
-# Whatever happens
-
-moves = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                "earn",
-                "pending",
-                "burn",
-                "hold",
-                "void",
-                "send",
-                "merge",
-                "drive",
-                "return",
-                "undo",
-                "freeze",
-                "let go",
-                "wait",
-            ]
-        ),
-        st.sampled_from([MEMBER, FRIEND, THIRD]),
-        st.sampled_from([MEMBER, FRIEND, THIRD]),
-        st.integers(1, 40),
-    ),
-    max_size=40,
-)
-
-
-@settings(max_examples=60, deadline=None, database=None, derandomize=True)
-@given(moves)
-def test_what_is_on_its_way_is_what_left_and_has_not_arrived(
-    script: Sequence[tuple[str, int, int, int]],
-) -> None:
-    """In transit is what open transits carry, and nothing once they have been driven to their ends."""
-    ledger, days = MemoryLedger(START), 0
-    earns: list[tuple[int, int]] = [(MEMBER, 1)]
-    holds = [1]
-    for kind, member, other, points in script:
-        if kind == "wait":
-            days += points % 6
-            go_to(ledger, days)
-        elif kind == "drive":
-            drive(ledger)
-        else:
-            whose, earn = earns[points % len(earns)]
-            at = ledger.clock.now()
-            commands = {
-                "earn": an_earn(points, member=member, expires_at=at + points * DAY),
-                "pending": an_earn(points, member=member, available_at=at + 2 * DAY),
-                "burn": a_burn(points, member=member),
-                "hold": an_authorization(points, member=member, expires_at=at + 3 * DAY),
-                "void": a_void(holds[points % len(holds)]),
-                "send": a_transfer(points, member=member, to_member=other, occurred_at=at),
-                "merge": a_merge(other, member=member),
-                "return": a_return(earn, (0, points * 25), member=whose),
-                "undo": a_reversal(earn, member=whose),
-                "freeze": a_freeze(member=member),
-                "let go": an_unfreeze(member=member),
-            }
-            if kind == "merge" and ledger.wallet(other).merged_into:
-                continue  # nobody is merged into one who is gone
-            (outcome,) = submit(ledger, commands[kind])
-            if outcome.kind == "earn" and outcome.refused is None:
-                bucket = outcome.operation >> 56
-                earns.append((compose(bucket, 1), outcome.operation))
-            holds += [outcome.hold] if kind == "hold" and outcome.hold else []
-        on_their_way = sum(wallet.sums[IN_TRANSIT] for wallet in ledger.wallets.values())
-        assert on_their_way == sum(transit.balance for transit in ledger.transits())
-    drive(ledger)
-
-    assert ledger.transits() == []
-    assert sum(wallet.sums[IN_TRANSIT] for wallet in ledger.wallets.values()) == 0
-    for wallet in ledger.wallets.values():
-        if wallet.merged_into:
-            assert (wallet.pending, wallet.available, wallet.clawback_due) == (0, 0, 0)

@@ -48,7 +48,7 @@ def a_novation(successor: int = 0, *, leaver: int = C, tariff: int = 4, **given:
         principal="staff:finance",
         key=f"novate {leaver} {tariff} {successor}",
         digest=b"",
-        member=MEMBER,
+        member=given.pop("member", MEMBER),
         occurred_at=START,
         partner=0,
         leaver=leaver,
