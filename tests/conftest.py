@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
@@ -20,6 +21,29 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 SOAK = "KOPILKA_SOAK_SECONDS"
 """How long all tests marked `soak` may take together; without it each is done with in a moment."""
 _SEED = "KOPILKA_SOAK_SEED"
+
+
+MUTANTS = "mutants"
+"""The profile of `make mutants`: the same examples each time, whatever the machine does meanwhile, and no
+search for the smallest one that fails, since nobody looks at it."""
+settings.register_profile(
+    MUTANTS,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=(HealthCheck.too_slow,),
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A mutant's tests end with the first that fails, so those that are over soon come first."""
+    if config.getoption("--hypothesis-profile") == MUTANTS:
+        items.sort(key=_is_property)
+
+
+def _is_property(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and is_hypothesis_test(item.function)
 
 
 def pytest_configure(config: pytest.Config) -> None:

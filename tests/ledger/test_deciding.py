@@ -6,18 +6,16 @@ Here nothing but the deciders, lots, holds and the wallet runs, so that it runs 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger import Command, Outcome
+from ledger import Command
 from ledger.accounts import AVAILABLE, EXPIRED, HELD, ISSUED, OPENING, PENDING, REDEEMED
 from ledger.commands import Settle
 from ledger.decide import Situation, decide, kind_of, next_due
@@ -41,11 +39,8 @@ from .builders import (
     an_earn,
 )
 from .instances import code
-from .memory import UTC_ZONE, MemoryLedger
+from .memory import DAY, TOKYO, UTC_ZONE, MemoryLedger, a_ledger, go_to, last, line_of, lots_of, submit
 from .test_opening import a_lot, an_opening
-
-DAY: Final = timedelta(days=1)
-
 
 scripts = st.lists(
     st.tuples(
@@ -80,25 +75,6 @@ def test_a_wallet_keeps_its_promises_whatever_happens(script: Sequence[tuple[str
         (outcome,) = submit(ledger, commands[kind])
         if kind == "hold" and outcome.hold:
             holds.append(outcome.hold)
-
-
-def submit(ledger: MemoryLedger, *commands: Command) -> list[Outcome]:
-    return asyncio.run(ledger.submit_many(commands))
-
-
-def a_ledger(*commands: Command) -> MemoryLedger:
-    """A ledger at START in which all of `commands` were accepted."""
-    ledger = MemoryLedger(START)
-    assert {code(outcome) for outcome in submit(ledger, *commands)} <= {"OK"}
-    return ledger
-
-
-def go_to(ledger: MemoryLedger, days: float) -> None:
-    asyncio.run(ledger.advance(START + days * DAY))
-
-
-def last(ledger: MemoryLedger) -> Journal:
-    return ledger.journals[-1][1]
 
 
 def test_an_earn_makes_one_lot_with_everything_it_is_pinned_to() -> None:
@@ -238,10 +214,9 @@ def test_a_hold_pins_lots_and_is_captured_in_their_order() -> None:
         77,
         expires_at,
     )
-    assert [(line.debit, line.credit, line.points, line.redeemer) for line in held.lines] == [
-        (AVAILABLE, HELD, 10, 0),
-        (AVAILABLE, HELD, 5, 0),
-    ]
+    assert held.lines == tuple(
+        line_of(lot, AVAILABLE, HELD, points) for lot, points in zip(lots_of(ledger), (10, 5), strict=True)
+    )
     assert [(part.issuer, part.obligor, part.tariff, part.points) for part in held.opens.slices] == [
         (A, 8, 4, 10),
         (A, A, A, 5),
@@ -419,6 +394,59 @@ def test_what_is_due_comes_in_the_order_of_its_instants() -> None:
     assert ledger.wallets[MEMBER].available == 20
 
 
+def test_each_lot_is_released_at_its_own_instant() -> None:
+    ledger = a_ledger(
+        an_earn(10, available_at=START + DAY), an_earn(20, available_at=START + 2 * DAY), an_earn(5)
+    )
+    go_to(ledger, 3)
+
+    due = [journal for _, journal in ledger.journals[3:]]
+    assert [(each.points, each.occurred_at) for each in due] == [
+        (10, START + DAY),
+        (20, START + 2 * DAY),
+    ]
+
+
+def test_holds_that_lapse_together_lapse_in_the_order_in_which_they_were_made() -> None:
+    ledger = a_ledger(an_earn(10), an_authorization(3), an_authorization(4))
+    wallet = ledger.wallets[MEMBER]
+    first, second = wallet.holds
+    wallet.holds = dict(reversed(wallet.holds.items()))
+    go_to(ledger, 1)
+
+    assert [journal.hold for _, journal in ledger.journals[3:]] == [first, second]
+
+
+def test_what_falls_due_in_lots_that_are_not_there_is_not_made_up() -> None:
+    """A wallet may be there in part: then it is known that something is due, and not what."""
+    wallet = a_ledger(an_earn(10)).wallets[MEMBER]
+    wallet.rest_due_at = START
+    wallet.look_ahead()
+
+    assert next_due(wallet, Situation(1, START, UTC_ZONE)) is None
+
+
+def test_the_fortnight_ends_with_a_day_of_the_programmes_time_zone() -> None:
+    """Given back at noon UTC on the third, it is the third in Tokyo still: the 17th there ends at 15:00 UTC.
+
+    What lapses at eight in the evening does so on the fourth in Tokyo.
+    """
+    soon, evening = START + 2 * DAY, START + 2.5 * DAY + timedelta(hours=8)
+    ledger = a_ledger(
+        an_earn(20, expires_at=START + DAY),
+        an_authorization(5, expires_at=FAR),
+        an_authorization(5, expires_at=evening),
+        zone=TOKYO,
+    )
+    go_to(ledger, 2.5)
+    submit(ledger, a_void(min(ledger.wallets[MEMBER].holds)))
+    go_to(ledger, 5)
+
+    _, voided, lapsed = lots_of(ledger)
+    assert voided.expires_at == soon + 14 * DAY + timedelta(hours=15)
+    assert lapsed.expires_at == soon + 15 * DAY + timedelta(hours=15)
+
+
 def test_a_released_lot_is_armed_when_it_is_released() -> None:
     ledger = a_ledger(an_earn(10, available_at=START + DAY))
     go_to(ledger, 1)
@@ -535,5 +563,7 @@ def test_a_day_ends_where_the_next_begins(days: int, expected: int) -> None:
         at = START + timedelta(hours=hours)
         assert end_of_day(at, UTC_ZONE, after_days=days) == START + expected * DAY
     assert end_of_day(START, UTC_ZONE) == START + DAY
-    in_tokyo = end_of_day(START + timedelta(hours=16), ZoneInfo("Asia/Tokyo"), after_days=days)
+    in_tokyo = end_of_day(START + timedelta(hours=16), TOKYO, after_days=days)
     assert in_tokyo == START + timedelta(hours=15) + expected * DAY
+    there = (START + timedelta(hours=16)).astimezone(TOKYO)
+    assert end_of_day(there, UTC_ZONE, after_days=days).utcoffset() == there.utcoffset()

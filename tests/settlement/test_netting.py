@@ -53,6 +53,15 @@ def test_efficiency_is_exact() -> None:
     assert netting.efficiency({}, Mode.MULTILATERAL) == 0
 
 
+def test_who_is_even_pays_nobody_and_the_operator_pays_not_itself() -> None:
+    """1 owes 5 to 2, who owes as much to 3, who owes 2 to the operator; 4 and 5 owe each other the same."""
+    owed = {(1, 2): 5, (2, 3): 5, (3, 0): 2, (4, 5): 7, (5, 4): 7}
+
+    assert netting.payments(owed, Mode.MULTILATERAL) == {(1, 0): 5, (0, 3): 3}
+    assert netting.payments(owed, Mode.BILATERAL) == {(1, 2): 5, (2, 3): 5, (3, 0): 2}
+    assert netting.payments(owed, Mode.GROSS) == owed
+
+
 def test_a_negative_obligation_is_turned_round() -> None:
     owed = netting.obligations([a_movement(1, 2, -5), a_movement(2, 1, 3)])
 
