@@ -336,6 +336,7 @@ def part_of(lot: Lot, account: int, points: int, **given: Any) -> Part:
         earned_at=lot.earned_at,
         expires_at=lot.expires_at,
         armed_at=lot.armed_at,
+        origin=lot.parent or lot.id,
     )
     return msgspec.structs.replace(part, **given)
 

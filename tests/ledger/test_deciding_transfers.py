@@ -83,6 +83,19 @@ def test_a_transfer_takes_the_soonest_to_expire_first_and_sends_all_that_they_ar
     assert outcome.balance.available == 40
 
 
+def test_points_that_travel_twice_know_the_lot_in_which_they_were_earned() -> None:
+    ledger = a_ledger(an_earn(60))
+    (earned,) = lots_of(ledger)
+
+    for sender, recipient in ((MEMBER, FRIEND), (FRIEND, MEMBER)):
+        accepted(ledger, a_transfer(60, member=sender, to_member=recipient))
+        drive(ledger)
+
+    (abroad,) = lots_of(ledger, FRIEND)
+    assert [lot.parent for lot in lots_of(ledger)] == [None, earned.id]
+    assert abroad.parent == earned.id
+
+
 def test_points_arrive_in_lots_that_inherit_everything() -> None:
     ledger = a_ledger(
         an_earn(60, obligor=8, tariff=4), an_earn(50, obligor=9, tariff=5, expires_at=FAR - DAY)
