@@ -143,7 +143,8 @@ async def test_a_wallet_with_more_to_it_is_read_and_not_moved(ledger: Ledger, da
     await ledger.submit(a_return(bought.operation, member=debtor))
     await ledger.drive_all()
     await ledger.submit(an_earn(1, member=OTHER))
-    ledger.clock.see(START + timedelta(hours=1))  # type: ignore[attr-defined]
+    assert isinstance(ledger.clock, DrivenClock)
+    ledger.clock.see(START + timedelta(hours=1))
     heard()
 
     outcomes = await ledger.submit_many([an_earn(9, member=each) for each in (due, frozen, merged, debtor)])
