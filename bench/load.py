@@ -47,7 +47,7 @@ class Load:
         self._name = name
         self._members = members
         self._number = 0
-        self._now = datetime.now(UTC)
+        self._expires_at = datetime.now(UTC) + timedelta(days=LOT_DAYS)
         self._receipt = os.urandom(RECEIPT_BYTES)
 
     def openings(self, since: int = 0) -> Iterator[Earn]:
@@ -74,7 +74,7 @@ class Load:
             key=f"{self._name}earn-{self._number}",
             digest=bytes(32),
             member=member,
-            occurred_at=self._now,
+            occurred_at=datetime.now(UTC),
             partner=partner,
             outlet=partner,
             terms=partner,
@@ -82,7 +82,7 @@ class Load:
             points=points,
             obligor=partner,
             tariff=partner,
-            expires_at=self._now + timedelta(days=LOT_DAYS),
+            expires_at=self._expires_at,
             receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._name}{self._number}"),
             items=(
                 Item(line=1, quantity_milli=1000, money_micro=100_000_000, points_earned=points // 2),
@@ -97,7 +97,7 @@ class Load:
             key=f"{self._name}burn-{self._number}",
             digest=bytes(32),
             member=member,
-            occurred_at=self._now,
+            occurred_at=datetime.now(UTC),
             partner=partner,
             outlet=partner,
             terms=partner,

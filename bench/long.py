@@ -26,7 +26,6 @@ from bench.load import Load, fill, member_id, run
 from gateway.embedded import Addresses
 from gateway.migrations.upgrade import migrate
 from ledger import Command, Ledger, asof
-from ledger.kernel.database import Database
 
 LINES: Final = 10_000_000
 QUICK_LINES: Final = 60_000
@@ -57,7 +56,7 @@ async def measure(admin_url: str, addresses: Addresses, *, lines: int, quick: bo
     members = lines // 10
     everybody = Load("everybody", name="e", members=members)
     regulars = Load("regulars", name="r", members=lines // 500)
-    async with opened(addresses) as (ledger, database):
+    async with opened(addresses) as (ledger, _):
         started_at = datetime.now(UTC)
         opening = everybody.openings()
         await fill(ledger, itertools.islice(opening, members // 10))
@@ -71,7 +70,7 @@ async def measure(admin_url: str, addresses: Addresses, *, lines: int, quick: bo
             fresh = Load("fresh", members=min(members, 100_000))
             await fill(other, fresh.openings())
             ratio, per_second = await _alternated(ledger, everybody, other, fresh, operations)
-        reader = Reader(ledger, database, members, lines // 500, started_at)
+        reader = Reader(ledger, members, lines // 500, started_at)
         reads = await _reads(reader, everybody, READS // 10 if quick else READS)
     counted, size = await _size(addresses)
     name = f"after_{lines // 1_000_000}m" if lines >= 1_000_000 else f"after_{lines}"
@@ -130,11 +129,8 @@ async def _alternated(
 class Reader:
     """Asks what members and partners ask, of members drawn at random."""
 
-    def __init__(
-        self, ledger: Ledger, database: Database, members: int, regulars: int, since: datetime
-    ) -> None:
+    def __init__(self, ledger: Ledger, members: int, regulars: int, since: datetime) -> None:
         self.ledger = ledger
-        self._database = database
         self._members, self._regulars = members, regulars
         self._since, self._until = since, datetime.now(UTC)
         self._chance = random.Random(2)
@@ -153,8 +149,7 @@ class Reader:
         """A member's balances at an instant of the fill, by the effective clock, which asks for more."""
         at = self._since + (self._until - self._since) * self._chance.random()
         member = member_id(self._chance.randrange(self._members))
-        async with self._database.writer.connect() as connection:
-            await asof.balance_as_of(connection, member, at, asof.Clock.EFFECTIVE)
+        await self.ledger.balance_as_of(member, at, asof.Clock.EFFECTIVE)
 
 
 async def _reads(reader: Reader, load: Load, count: int) -> dict[str, float]:

@@ -7,12 +7,13 @@ and what was written later of what had happened before: the late ones, of which 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS, POINTS_KINDS
@@ -48,30 +49,28 @@ async def balance_as_of(connection: AsyncConnection, member: int, at: datetime, 
     By the recorded clock they are what anybody who asked at `at` was told, at the latest by the
     sweep. By the effective clock a late item counts where it belongs, so `available` may be
     negative: points that were spent, as it turned out, before they were earned. What is due and
-    not written yet is not in it. By ix_operations_history; no line of an operation that is not late.
+    not written yet is not in it. By ix_operations_history, which knows both instants: of the member's
+    operations that one is read, and those that are late.
     """
     recorded = await _recorded(connection, member, at)
     if clock is Clock.RECORDED:
         return recorded
-    late = _of(member).where(operations.c.recorded_at > at, operations.c.occurred_at <= at)
-    return _plus(recorded, await _effect(connection, late))
+    late = {"bucket": bucket_of(member), "member": member, "at": at}
+    return _plus(recorded, await _effect(connection, _LATE, late))
 
 
 async def _recorded(connection: AsyncConnection, member: int, at: datetime) -> Balance:
-    columns = select(operations.c.id, operations.c.recorded_at, operations.c.outcome)
-    own = columns.where(operations.c.bucket == bucket_of(member), operations.c.member == member)
-    for table in (operations, archived_operations):
-        last = select(table.c.outcome).where(table.c.bucket == bucket_of(member), table.c.member == member)
-        before = last.where(table.c.recorded_at <= at).order_by(table.c.id.desc()).limit(1)
-        outcome = await connection.scalar(before)
+    whose = {"bucket": bucket_of(member), "member": member}
+    for last in _LAST:
+        outcome = await connection.scalar(last, {**whose, "at": at})
         if outcome is not None:
             return _decode(outcome).balance
     # Nothing happened before: then the first operation that is here tells what was brought along.
-    found = (await connection.execute(own.order_by(operations.c.id).limit(1))).first()
+    found = (await connection.execute(_FIRST, whose)).first()
     if found is None:
         return await _present(connection, member)
-    first = _of(member).where(operations.c.id == found.id, operations.c.recorded_at == found.recorded_at)
-    return _plus(_decode(found.outcome).balance, await _effect(connection, first), sign=-1)
+    effect = await _effect(connection, _ONE, {**whose, "id": found.id, "recorded_at": found.recorded_at})
+    return _plus(_decode(found.outcome).balance, effect, sign=-1)
 
 
 async def _present(connection: AsyncConnection, member: int) -> Balance:
@@ -82,7 +81,17 @@ async def _present(connection: AsyncConnection, member: int) -> Balance:
     return Balance(pending=row.pending, available=row.available, held=row.held, clawback_due=row.clawback_due)
 
 
-def _of(member: int) -> Select[Any]:
+def _own(table: FromClause) -> ColumnElement[bool]:
+    return and_(table.c.bucket == bindparam("bucket"), table.c.member == bindparam("member"))
+
+
+def _last(table: FromClause) -> Select[Any]:
+    """The outcome of a member's last operation up to an instant."""
+    before = select(table.c.outcome).where(_own(table), table.c.recorded_at <= bindparam("at"))
+    return before.order_by(table.c.recorded_at.desc(), table.c.id.desc()).limit(1)
+
+
+def _moved() -> Select[Any]:
     """What some of a member's operations moved, by the accounts that it was between."""
     same = (
         (lines.c.bucket == operations.c.bucket)
@@ -92,16 +101,33 @@ def _of(member: int) -> Select[Any]:
     return (
         select(lines.c.debit, lines.c.credit, func.sum(lines.c.amount))
         .join_from(operations, lines, same)
-        .where(operations.c.bucket == bucket_of(member), operations.c.member == member)
-        .where(lines.c.unit == POINTS)
+        .where(_own(operations), lines.c.unit == POINTS)
         .group_by(lines.c.debit, lines.c.credit)
     )
 
 
-async def _effect(connection: AsyncConnection, moved: Select[Any]) -> list[int]:
+# Built once: making a statement takes as long as asking it.
+_LAST: Final = (_last(operations), _last(archived_operations))
+_FIRST: Final = (
+    select(operations.c.id, operations.c.recorded_at, operations.c.outcome)
+    .where(_own(operations))
+    .order_by(operations.c.recorded_at, operations.c.id)
+    .limit(1)
+)
+_ONE: Final = _moved().where(
+    operations.c.id == bindparam("id"), operations.c.recorded_at == bindparam("recorded_at")
+)
+_LATE: Final = _moved().where(
+    operations.c.recorded_at > bindparam("at"), operations.c.occurred_at <= bindparam("at")
+)
+
+
+async def _effect(
+    connection: AsyncConnection, moved: Select[Any], parameters: Mapping[str, object]
+) -> list[int]:
     """Credits less debits by account kind."""
     sums = [0] * POINTS_KINDS
-    for debit, credit, points in await connection.execute(moved):
+    for debit, credit, points in await connection.execute(moved, parameters):
         sums[debit] -= int(points)
         sums[credit] += int(points)
     return sums

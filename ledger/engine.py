@@ -179,7 +179,10 @@ class Ledger:
         Those of a merged member are the survivor's, whose holds the merged ones' are too.
         """
         async with self._reading.connect() as connection:
-            found = await records.balances(connection, member)
+            return await self._settled(await records.balances(connection, member))
+
+    async def _settled(self, found: Sequence[records.Standing]) -> Balance:
+        """What wallets come to when what is due on them has been applied."""
         now, total = self.clock.now(), Balance()
         for each, balance, due_at in found:
             is_due = due_at is not None and due_at <= now
@@ -193,11 +196,12 @@ class Ledger:
         Raises `InvalidInput` for an instant that lies ahead.
         """
         asof.check_past(at, self.clock.now())
-        if clock is asof.Clock.EFFECTIVE:
-            await self.balance(member)
         total = Balance()
         async with self._reading.connect() as connection:
-            for each, _, _ in await records.balances(connection, member):
+            found = await records.balances(connection, member)
+            if clock is asof.Clock.EFFECTIVE:
+                await self._settled(found)
+            for each, _, _ in found:
                 total += await asof.balance_as_of(connection, each, at, clock)
         return total
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import FromClause, Select, func, literal, select, tuple_
+from sqlalchemy import Integer, Select, bindparam, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .evidence.tables import archived_operations
@@ -21,9 +20,8 @@ from .tables import heads, keys, operations, wallets
 _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """One stored operation. `outcome` is the first answer, as a repeat would get it.
+class Recorded(msgspec.Struct, frozen=True):
+    """One stored operation. `outcome`, its last, is the first answer, as a repeat would get it.
 
     `refusal` is a code, empty when it was accepted; `reference` the hold it used, 0 for none.
     """
@@ -49,36 +47,13 @@ class Recorded:
     outcome: Outcome
 
 
-_COLUMNS: Final = (
-    "id",
-    "kind",
-    "member",
-    "partner",
-    "outlet",
-    "terms",
-    "period",
-    "origin_period",
-    "occurred_at",
-    "recorded_at",
-    "principal",
-    "key",
-    "refusal",
-    "reference",
-    "points",
-    "terminal",
-    "receipt",
-    "detail",
-    "outcome",
-)
-
-
 async def operation(connection: AsyncConnection, id_: int) -> Recorded | None:
     """The operation with this id, by primary key; None if there is none."""
 
-    def ask(table: FromClause) -> Select[Any]:
-        return _shown(table).where(table.c.bucket == bucket_of(id_), table.c.id == id_)
+    def ask(query: Select[Any], of: Any) -> Select[Any]:
+        return query.where(of.bucket == bucket_of(id_), of.id == id_)
 
-    found = await _read(connection, ask, limit=1)
+    found = await _read(connection, _everywhere(ask), {}, limit=1)
     return found[0] if found else None
 
 
@@ -89,10 +64,10 @@ async def operations_named(connection: AsyncConnection, ids: Collection[int]) ->
     # An id of no bucket at all is an id of nothing.
     known = [(bucket_of(id_), id_) for id_ in ids if 0 <= bucket_of(id_) < BUCKETS]
 
-    def ask(table: FromClause) -> Select[Any]:
-        return _shown(table).where(tuple_(table.c.bucket, table.c.id).in_(known))
+    def ask(query: Select[Any], of: Any) -> Select[Any]:
+        return query.where(tuple_(of.bucket, of.id).in_(known))
 
-    return {found.id: found for found in await _read(connection, ask, limit=len(known))}
+    return {found.id: found for found in await _read(connection, _everywhere(ask), {}, limit=len(known))}
 
 
 async def operations_of_receipts(
@@ -130,62 +105,72 @@ async def operation_by_key(connection: AsyncConnection, principal: str, key: str
 async def history(
     connection: AsyncConnection, member: int, *, before: int | None, limit: int
 ) -> list[Recorded]:
-    """A member's operations, newest first, with ids below `before`; by the history index."""
-    people = await same_person(connection, member)
-    if len(people) > 1:
-        return await _histories(connection, people, before=before, limit=limit)
+    """A person's operations, newest first, those behind operation `before`; by the history index.
 
-    def ask(table: FromClause) -> Select[Any]:
-        query = _shown(table).where(table.c.bucket == bucket_of(member), table.c.member == member)
-        older = query if before is None else query.where(table.c.id < before)
-        return older.order_by(table.c.id.desc())
-
-    return await _read(connection, ask, limit=limit)
-
-
-async def _histories(
-    connection: AsyncConnection, people: Sequence[int], *, before: int | None, limit: int
-) -> list[Recorded]:
-    """The operations of several members as one history: by when they were recorded, newest first.
-
-    Of each member the newest few are read, by the history index, and the newest of all are kept.
+    Of each member that the person has been the newest few are read, and the newest of all are kept.
     """
     found: list[Recorded] = []
-    earlier = None
-    if before is not None and (last := await operation(connection, before)) is not None:
-        earlier = (last.recorded_at, last.id)
-    for member in people:
-        found += await _read(connection, _earlier_of(member, earlier), limit=limit)
+    recorded_at = None if before is None else await _recorded_at(connection, before)
+    asked, place = (_NEWEST, {}) if recorded_at is None else (_EARLIER, {"at": recorded_at, "id": before})
+    for each in await same_person(connection, member):
+        parameters = {"bucket": bucket_of(each), "member": each, **place}
+        found += await _read(connection, asked, parameters, limit=limit)
     return sorted(found, key=lambda each: (each.recorded_at, each.id), reverse=True)[:limit]
 
 
-def _earlier_of(member: int, earlier: tuple[datetime, int] | None) -> Callable[[FromClause], Select[Any]]:
-    """Asks for a member's operations recorded before an instant and id, newest first."""
-
-    def ask(table: FromClause) -> Select[Any]:
-        query = _shown(table).where(table.c.bucket == bucket_of(member), table.c.member == member)
-        if earlier is not None:
-            query = query.where(tuple_(table.c.recorded_at, table.c.id) < tuple_(*map(literal, earlier)))
-        return query.order_by(table.c.recorded_at.desc(), table.c.id.desc())
-
-    return ask
+async def _recorded_at(connection: AsyncConnection, id_: int) -> datetime | None:
+    """When an operation was recorded; None if there is none."""
+    for table in (operations, archived_operations):
+        query = select(table.c.recorded_at).where(table.c.bucket == bucket_of(id_), table.c.id == id_)
+        recorded_at: datetime | None = await connection.scalar(query)
+        if recorded_at is not None:
+            return recorded_at
+    return None
 
 
 async def _read(
-    connection: AsyncConnection, ask: Callable[[FromClause], Select[Any]], *, limit: int
+    connection: AsyncConnection, asked: Iterable[Select[Any]], parameters: Mapping[str, object], *, limit: int
 ) -> list[Recorded]:
-    """The first `limit` operations of a question that is answered newest first.
+    """The first `limit` operations of a question (`_everywhere`) that is answered newest first.
 
     Archived months are older than all partitions, so they are asked for what the partitions lack.
     """
-    rows = list((await connection.execute(ask(operations).limit(limit))).all())
-    if len(rows) < limit:
-        rows += (await connection.execute(ask(archived_operations).limit(limit - len(rows)))).all()
+    rows: list[Any] = []
+    for query in asked:
+        rows += (await connection.execute(query, {**parameters, "limit": limit - len(rows)})).all()
+        if len(rows) == limit:
+            break
     return [_recorded(row) for row in rows]
 
 
-def _shown(table: FromClause) -> Select[Any]:
-    return select(*(table.c[name] for name in _COLUMNS))
+def _everywhere(ask: Callable[[Select[Any], Any], Select[Any]]) -> tuple[Select[Any], ...]:
+    """One question to the partitions, and the same to the archived months."""
+    return tuple(
+        ask(select(*(table.c[name] for name in Recorded.__struct_fields__)), table.c).limit(
+            bindparam("limit", type_=Integer)
+        )
+        for table in (operations, archived_operations)
+    )
+
+
+def _of_member(query: Select[Any], of: Any) -> Select[Any]:
+    own = query.where(of.bucket == bindparam("bucket"), of.member == bindparam("member"))
+    return own.order_by(of.recorded_at.desc(), of.id.desc())
+
+
+def _earlier_of_member(query: Select[Any], of: Any) -> Select[Any]:
+    place = tuple_(bindparam("at", type_=of.recorded_at.type), bindparam("id", type_=of.id.type))
+    return _of_member(query, of).where(tuple_(of.recorded_at, of.id) < place)
+
+
+# Built once: making a statement takes as long as asking it.
+_NEWEST: Final = _everywhere(_of_member)
+_EARLIER: Final = _everywhere(_earlier_of_member)
+_WITH_MERGED: Final = (
+    select(wallets)
+    .where(wallets.c.bucket == bindparam("bucket"), wallets.c.member == bindparam("member"))
+    .union_all(select(wallets).where(wallets.c.merged_into == bindparam("member")))
+)
 
 
 async def survivor(connection: AsyncConnection, member: int) -> int:
@@ -210,8 +195,12 @@ async def same_person(connection: AsyncConnection, member: int) -> list[int]:
     return people
 
 
-async def balances(connection: AsyncConnection, member: int) -> list[tuple[int, Balance, datetime | None]]:
-    """The wallets of whoever `member` is now: (member, balances as last written, when one is due next)."""
+Standing = tuple[int, Balance, datetime | None]
+"""A member, the balances as last written, and when one of them is due to change by itself."""
+
+
+async def balances(connection: AsyncConnection, member: int) -> list[Standing]:
+    """The wallets of whoever `member` is now."""
     rows = await _with_merged(connection, member)
     if any(row.merged_into is not None for row in rows):
         people = await same_person(connection, member)
@@ -235,9 +224,8 @@ async def balances(connection: AsyncConnection, member: int) -> list[tuple[int, 
 
 async def _with_merged(connection: AsyncConnection, member: int) -> Sequence[Any]:
     """A member's wallet and those merged into it: a probe each of the key and of ix_wallets_merged."""
-    own = (wallets.c.bucket == bucket_of(member)) & (wallets.c.member == member)
-    query = select(wallets).where(own).union_all(select(wallets).where(wallets.c.merged_into == member))
-    return (await connection.execute(query)).all()
+    parameters = {"bucket": bucket_of(member), "member": member}
+    return (await connection.execute(_WITH_MERGED, parameters)).all()
 
 
 async def soonest_due(connection: AsyncConnection) -> datetime | None:
@@ -279,4 +267,4 @@ def _is_open() -> Any:
 
 def _recorded(row: Any) -> Recorded:
     outcome = msgspec.structs.replace(_decode(row.outcome), detail=row.detail)
-    return Recorded(**{**row._asdict(), "outcome": outcome})
+    return Recorded(*(*row[:-1], outcome))

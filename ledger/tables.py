@@ -87,7 +87,7 @@ operations = Table(
     Column("outcome", LargeBinary, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     PrimaryKeyConstraint("bucket", "id", "recorded_at"),
-    Index("ix_operations_history", "bucket", "member", "id"),
+    Index("ix_operations_history", "member", "recorded_at", "id", "occurred_at"),
     postgresql_partition_by="RANGE (recorded_at)",
 )
 """`reference` is the hold that the operation made or used, 0 for none; `refusal` a code or empty.
