@@ -1,7 +1,7 @@
 """What a batch reads before it decides: keys, wallets, and of lots and holds no more than it needs.
 
 An earn needs balances alone. A wallet on which something has fallen due needs what is due, and
-when the rest will be. Only burns and holds need a wallet whole. The first flight locks the heads
+when the rest will be. Holds need all lots, a burn those that it takes. The first flight locks the heads
 and brings all that the commands name; another goes only for what was found to be needed.
 """
 
@@ -28,6 +28,7 @@ from .kernel.packing import bigint, bigints, instants, smallints
 from .kernel.wire import Wire
 from .keys import Keys, claim_of
 from .purchases import Purchases
+from .soonest import burned, soonest
 from .store import Head, Stored
 from .transit_saving import load_transits
 from .transits import Transit
@@ -206,6 +207,7 @@ async def load(
     await _load_rare(wire, loaded, commands)
     if backward:
         await _load_emptied(wire, loaded, found.lots)
+    _leave_lots(loaded, commands, instant(latest))
     debtors = [member for member, row in loaded.balances.items() if row[4]]
     if debtors:
         await _load_dues(wire, loaded, debtors)
@@ -257,6 +259,20 @@ async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:
         balances, lots = await flight.land()
         loaded.balances.update({row[0]: row for row in balances})
         loaded.lots.update(_by_first(lots))
+
+
+def _leave_lots(loaded: Loaded, commands: Sequence[Command], latest: int) -> None:
+    """Leave the lots that burns will not come to, of members who owe nothing and have nothing due.
+
+    What falls due, a capture or a return may ask for any lot, and a debt is paid from any.
+    """
+    named = set(loaded.hold_members.values())
+    for member, points in burned(commands).items():
+        row, lots = loaded.balances.get(member), loaded.lots.get(member)
+        if row is None or lots is None or len(lots) == 1 or member in named or row[4] or row[5] <= latest:
+            continue
+        loaded.lots[member], rest_due_at = soonest(lots, points)
+        loaded.rest_due_at[member] = moment(rest_due_at)
 
 
 def _due(loaded: Loaded, latest: int) -> list[int]:

@@ -1,0 +1,119 @@
+"""A burn is decided from the lots that it takes: the same ones, with the same future, as from all of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from ledger import Balance, Command, Ledger, Settle
+from ledger.binary import INFINITY, instant, moment
+from ledger.kernel.clock import DrivenClock
+from ledger.kernel.database import Database
+from ledger.kernel.ids import compose
+from ledger.lots import consume, in_order
+from ledger.outcomes import Outcome
+from ledger.soonest import Row, burned, soonest
+from ledger.store import lot
+from ledger.wallet import Wallet, new_wallet
+
+from . import proving
+from .builders import FAR, MEMBER, START, a_burn, a_return, a_transfer, an_authorization, an_earn
+
+OTHER = compose(MEMBER >> 56, 2)
+SOON = [START + timedelta(days=days) for days in range(1, 6)]
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[Row]:
+    """Lots of one member in any order: some pending, some spent, few of them armed."""
+    made = []
+    for number in range(draw(st.integers(0, 7))):
+        pending, available = draw(st.sampled_from([(0, 0), (5, 0), (0, 1), (0, 3), (2, 4)]))
+        armed = draw(st.booleans())
+        released = instant(draw(st.sampled_from(SOON))) if pending else INFINITY
+        expires = instant(draw(st.sampled_from(SOON)))
+        at = instant(START)
+        known = (MEMBER, number, 1, 1, 1, at, expires, 9, pending, available, released)
+        made.append((*known, at if armed else INFINITY, 0))
+    return draw(st.permutations(made))
+
+
+def _wallet(known: list[Row], rest_due_at: int = INFINITY) -> Wallet:
+    wallet = new_wallet(MEMBER)
+    wallet.lots, wallet.rest_due_at = {row[1]: lot(row) for row in known}, moment(rest_due_at)
+    wallet.look_ahead()
+    return wallet
+
+
+@given(rows(), st.data())
+def test_what_is_left_aside_is_neither_taken_nor_forgotten(known: list[Row], data: st.DataObject) -> None:
+    points = data.draw(st.integers(0, sum(row[9] for row in known)))
+
+    taken, rest_due_at = soonest(known, points)
+
+    whole, part = _wallet(known), _wallet(taken, rest_due_at)
+    assert part.next_due_at == whole.next_due_at
+    expected = [(each.id, some) for each, some in consume(in_order(whole.lots.values()), points)]
+    assert [(each.id, some) for each, some in consume(in_order(part.lots.values()), points)] == expected
+    assert len(taken) == len(expected)
+
+
+@given(rows())
+def test_of_too_few_points_all_are_there_to_be_refused(known: list[Row]) -> None:
+    points = sum(row[9] for row in known)
+
+    taken, _ = soonest(known, points + 1)
+
+    assert sum(row[9] for row in taken) == points
+
+
+@pytest.mark.parametrize(
+    "other", [a_return(7, member=MEMBER), Settle.of(MEMBER, START), a_transfer(5, to_member=OTHER)]
+)
+def test_whoever_does_more_than_earn_and_burn_keeps_all_lots(other: Command) -> None:
+    assert burned([a_burn(3), an_earn(9), an_authorization(4)]) == {MEMBER: 7}
+    assert burned([a_burn(3), other]) == {}
+    assert burned([other, a_burn(3), a_burn(3, member=OTHER)]) == {OTHER: 3}
+
+
+async def test_burns_of_a_long_wallet_take_the_soonest_and_the_rest_expires_in_its_time(
+    ledger: Ledger, database: Database
+) -> None:
+    await ledger.submit_many([an_earn(10, expires_at=SOON[n]) for n in (3, 1, 4, 0, 2)])
+
+    first, second = await ledger.submit_many([a_burn(13), a_burn(4)])
+    held = await ledger.submit(an_authorization(3, expires_at=SOON[4]))
+
+    assert [_taken(outcome) for outcome in (first, second, held)] == [[10, 3], [4], [3]]
+    assert held.balance == Balance(available=30, held=3)
+    await proving.holds(database)
+    # Of the lots that were loaded nothing is left: that the next expires was known from the others.
+    await ledger.advance(SOON[2])
+    assert await ledger.balance(MEMBER) == Balance(available=20, held=3)
+    await proving.holds(database)
+
+
+async def test_a_burn_comes_after_what_has_fallen_due_on_any_lot(ledger: Ledger, database: Database) -> None:
+    await ledger.submit_many([an_earn(10), an_earn(10, available_at=SOON[0], expires_at=FAR)])
+    await _let_pass(ledger, database, SOON[0])
+
+    outcome = await ledger.submit(a_burn(5))
+
+    assert outcome.balance == Balance(available=15)
+    await proving.holds(database)
+
+
+async def _let_pass(ledger: Ledger, database: Database, to: datetime) -> None:
+    """Time goes by and nobody sweeps."""
+    async with database.writer.begin() as connection:
+        await connection.execute(text("UPDATE clock SET now = :at"), {"at": to})
+    assert isinstance(ledger.clock, DrivenClock)
+    ledger.clock.see(to)
+
+
+def _taken(outcome: Outcome) -> list[int]:
+    return [part.points for part in outcome.slices]
