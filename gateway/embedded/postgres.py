@@ -29,21 +29,19 @@ from .process import Child, last_complaint
 MAJOR: Final = 18
 ADMIN: Final = "kopilka_admin"
 
-_START_SECONDS: Final = 120.0
-"""Long enough to replay the log after a crash."""
+_START_SECONDS: Final = 600.0
+"""Long enough to replay the log after a crash, and as much of it as `disk_settings` lets there be."""
 
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
     "password_encryption": "scram-sha-256",
-    # A ledger of many small commits on two cores: checkpoints rare, nothing given up for speed that
-    # a commit promised.
+    # A ledger of many small commits on two cores, with nothing given up for speed that a commit promised.
     # Clean pages are ready before a batch needs them, so that no commit writes out another's.
     "bgwriter_delay": "20ms",
     "bgwriter_lru_maxpages": "1000",
     "bgwriter_lru_multiplier": "4",
-    "max_wal_size": "4GB",
     "min_wal_size": "512MB",
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
@@ -79,6 +77,20 @@ def memory_settings(memory_mb: int) -> dict[str, str]:
     return {"shared_buffers": f"{buffers}MB", "effective_cache_size": f"{max(memory_mb // 2, buffers)}MB"}
 
 
+_LOG_MB: Final = (1_024, 32_768)
+"""The least and the most of `max_wal_size`; of the disk it takes what is written between checkpoints."""
+
+
+def disk_settings(free_mb: int) -> dict[str, str]:
+    """How much may be written between checkpoints, where so much disk is free.
+
+    After a checkpoint each page goes into the log whole when it is first touched, and the keys of a long
+    ledger touch as many pages as there are: checkpoints that come each half minute make most of the log.
+    """
+    least, most = _LOG_MB
+    return {"max_wal_size": f"{max(least, min(free_mb // 4, most))}MB"}
+
+
 def machine_memory_mb() -> int:
     """The memory of this machine, or of the container that bounds it."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -107,7 +119,7 @@ class Postgres:
         """A server that keeps its files in `data`; `overrides` are settings of postgresql.conf."""
         self._data = data
         self._account = account
-        self._settings = _SETTINGS | memory_settings(machine_memory_mb()) | (overrides or {})
+        self._overrides = overrides or {}
         self._folder = data.path / "postgres"
         self._port = 0
         self._child: Child | None = None
@@ -183,7 +195,10 @@ class Postgres:
             raise Unable(f"{self._cluster} was made by PostgreSQL {found}; this Kopilka runs {MAJOR}.")
 
     def _configure(self) -> None:
-        lines = [f"{name} = '{value}'" for name, value in self._settings.items()]
+        free_mb = shutil.disk_usage(self._folder).free >> 20
+        of_machine = memory_settings(machine_memory_mb()) | disk_settings(free_mb)
+        settings = _SETTINGS | of_machine | self._overrides
+        lines = [f"{name} = '{value}'" for name, value in settings.items()]
         for name, text in {
             "postgresql.auto.conf": "",
             "postgresql.conf": "\n".join([*lines, ""]),

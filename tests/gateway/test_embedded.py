@@ -22,7 +22,7 @@ from gateway.embedded import DataFolder, Servers
 from gateway.embedded.account import Account, serving_account
 from gateway.embedded.folder import LAYOUT
 from gateway.embedded.leftovers import _working_in
-from gateway.embedded.postgres import machine_memory_mb, memory_settings
+from gateway.embedded.postgres import disk_settings, machine_memory_mb, memory_settings
 from gateway.unable import Unable
 
 _QUICK = {"shared_buffers": "16MB"}
@@ -53,6 +53,11 @@ def servers(folder: DataFolder) -> Iterator[Servers]:
 def test_postgresqls_buffers_follow_the_machines_memory(memory_mb: int, buffers: str, at_hand: str) -> None:
     assert memory_settings(memory_mb) == {"shared_buffers": buffers, "effective_cache_size": at_hand}
     assert machine_memory_mb() > 0
+
+
+@pytest.mark.parametrize(("free_mb", "log"), [(10, "1024MB"), (40_000, "10000MB"), (10_000_000, "32768MB")])
+def test_postgresqls_log_between_checkpoints_follows_the_free_disk(free_mb: int, log: str) -> None:
+    assert disk_settings(free_mb) == {"max_wal_size": log}
 
 
 def test_what_was_committed_is_there_after_a_restart(servers: Servers) -> None:
