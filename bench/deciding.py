@@ -38,6 +38,7 @@ class Canned:
 
     def __init__(self, commands: Sequence[Command], at: datetime) -> None:
         self.prepared: set[bytes] = set()
+        self.departed: Flight | None = None
         now, soon = instant(at), instant(at + timedelta(days=300))
         buckets = sorted({command.bucket for command in commands})
         plain = foresee(commands, at, arms_at_release=True)
@@ -53,6 +54,9 @@ class Canned:
     def flight(self) -> Flight:
         """An empty flight."""
         return Flight(cast("Wire", self))
+
+    def send(self, data: bytes, statements: Sequence[Statement]) -> None:
+        """Nothing is sent."""
 
     async def exchange(self, _data: bytes, statements: Sequence[Statement]) -> list[list[Row]]:
         """The rows of each statement."""

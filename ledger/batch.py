@@ -7,6 +7,7 @@ commit. A refusal is an answer like any other and never aborts the batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -156,6 +157,9 @@ def _meaning(error: BaseException, *, is_careful: bool) -> Exception | None:
 async def _roll_back(wire: Wire) -> None:
     """Leave the connection as it was found, if it is still there."""
     if not wire.is_lost:
+        if wire.departed is not None:
+            with suppress(ServerRefused):
+                await wire.departed.land()
         flight = wire.flight()
         flight.run(store.ROLLBACK)
         await flight.land()
@@ -481,21 +485,26 @@ async def _write(wire: Wire, decided: _Decided) -> None:
     flight = wire.flight()
     written = [block for block in decided.blocks.values() if block.operations or block.moved_fences]
     if written:
+        saving.write_operations(flight, _key_rows(decided), written)
+        flight.depart()  # PostgreSQL writes them down while the blocks are closed
         for block in written:
             block.close()
-        saving.write(flight, _changes(decided, written))
+        saving.write_changes(flight, _changes(decided, written))
         lookback.save(flight, decided.changed_dues.values(), decided.marks.values())
     flight.run(store.COMMIT)
     await flight.land()
 
 
+def _key_rows(decided: _Decided) -> list[bytes]:
+    return [
+        key_row(claim, operation, recorded_at)
+        for claim, (operation, recorded_at) in sorted(decided.claimed.items())
+    ]
+
+
 def _changes(decided: _Decided, written: Sequence[Block]) -> saving.Changes:
     return saving.Changes(
         blocks=written,
-        key_rows=[
-            key_row(claim, operation, recorded_at)
-            for claim, (operation, recorded_at) in sorted(decided.claimed.items())
-        ],
         wallets=[decided.wallets[member] for member in decided.changed - decided.loaded.moved.keys()],
         new_lots=list(decided.new_lots.values()),
         changed_lots=list(decided.changed_lots.values()),

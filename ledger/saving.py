@@ -117,10 +117,9 @@ _COPY: Final = {
 
 
 class Changes(msgspec.Struct):
-    """What a batch leaves different: all of it is written, or none."""
+    """What a batch leaves different but its keys and operations: all of it is written, or none."""
 
     blocks: Sequence[Block]
-    key_rows: Sequence[bytes]
     wallets: Sequence[Wallet]
     new_lots: Sequence[tuple[int, Lot]]
     changed_lots: Sequence[tuple[int, Lot]]
@@ -136,13 +135,17 @@ class Changes(msgspec.Struct):
     frozen: Sequence[Wallet] = ()
 
 
-def write(flight: Flight, changes: Changes) -> None:
+def write_operations(flight: Flight, key_rows: Sequence[bytes], written: Sequence[Block]) -> None:
+    """Add to `flight` what is known as soon as everything is decided; `write_changes` adds the rest."""
+    # Keys first, since they alone may be refused: then nothing else was written in vain.
+    _append(flight, "keys", key_rows)
+    _append(flight, "operations", chain.from_iterable(block.operations for block in written))
+    _append(flight, "lines", chain.from_iterable(block.lines for block in written))
+
+
+def write_changes(flight: Flight, changes: Changes) -> None:
     """Add everything that `changes` needs to `flight`; the caller commits."""
-    # First, since they alone may be refused: then nothing else was written in vain.
-    _append(flight, "keys", changes.key_rows)
     _fold(flight, changes.blocks)
-    _append(flight, "operations", chain.from_iterable(block.operations for block in changes.blocks))
-    _append(flight, "lines", chain.from_iterable(block.lines for block in changes.blocks))
     _append(flight, "blocks", [block.row for block in changes.blocks])
     _append(flight, "wallets", [wallet_row(wallet) for wallet in changes.wallets if wallet.is_new])
     _append(flight, "lots", [lot_row(member, lot) for member, lot in changes.new_lots])

@@ -9,7 +9,9 @@ driver is little: prepared statements, parameters that are packed already, rows 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from struct import Struct
 from typing import Any, Final
 
@@ -98,11 +100,22 @@ class Flight:
         body = b"\0" + name + b"\0" + _BINARY + _COUNT.pack(len(parameters)) + values + _BINARY
         self._parts += (_HEADER.pack(b"B", len(body) + 4), body, _EXECUTE)
 
+    def depart(self) -> None:
+        """Send what was added so far: the server works on it while the rest is made.
+
+        Such a flight has to land, whatever becomes of the rest. Raises `WireLost`.
+        """
+        self._wire.departed = self
+        self._wire.prepared |= self._prepared
+        self._wire.send(b"".join(self._parts), self.statements)
+        self._parts.clear()
+
     async def land(self) -> list[list[Row]]:
         """Send everything and wait; one list of rows a statement, in order.
 
         Raises `ServerRefused` for the first that failed, `WireLost` when the connection breaks.
         """
+        self._wire.departed = None
         # Only now: a flight that is given up before it is sent has prepared nothing.
         self._wire.prepared |= self._prepared
         try:
@@ -121,10 +134,11 @@ class _Opened(asyncpg.Connection):
 
 
 class Wire(asyncio.Protocol):
-    """One connection, one flight at a time."""
+    """One connection, one flight at a time. `departed` is one that is on its way and has not landed."""
 
     def __init__(self, opened: _Opened) -> None:
         self.prepared: set[bytes] = set()
+        self.departed: Flight | None = None
         self._opened = opened
         self._received = bytearray()
         self._statements: Sequence[Statement] = ()
@@ -133,6 +147,8 @@ class Wire(asyncio.Protocol):
         self._error: Exception | None = None
         self._landing: asyncio.Future[list[list[Row]]] | None = None
         self._is_lost = False
+        is_plain = opened.transport.get_extra_info("ssl_object") is None
+        self._socket = opened.transport.get_extra_info("socket").fileno() if is_plain else -1
         opened.transport.set_protocol(self)
 
     @classmethod
@@ -150,12 +166,9 @@ class Wire(asyncio.Protocol):
         return Flight(self)
 
     async def exchange(self, data: bytes, statements: Sequence[Statement]) -> list[list[Row]]:
-        """Send a flight that ends with a sync, and wait until the server is ready for the next."""
-        if self._is_lost:
-            raise WireLost("the connection is gone")
-        self._statements, self._results, self._rows, self._error = statements, [], [], None
+        """Send a flight, or the rest of it, up to its sync; wait until the server is ready for the next."""
+        self.send(data, statements)
         self._landing = asyncio.get_running_loop().create_future()
-        self._opened.transport.write(data)
         try:
             return await self._landing
         except asyncio.CancelledError:
@@ -163,6 +176,20 @@ class Wire(asyncio.Protocol):
             raise
         finally:
             self._landing = None
+
+    def send(self, data: bytes, statements: Sequence[Statement]) -> None:
+        """Send a part of the flight of these `statements`, to which more may be added. Raises `WireLost`."""
+        if self._is_lost:
+            raise WireLost("the connection is gone")
+        if statements is not self._statements:
+            self._statements, self._results, self._rows, self._error = statements, [], [], None
+        transport = self._opened.transport
+        if self._socket >= 0 and not transport.get_write_buffer_size():
+            # Now, and not when the loop's turn ends: until then it may decide another batch or two.
+            with suppress(OSError):  # a full buffer, or a connection that is going: the transport's affair
+                data = data[os.write(self._socket, data) :]
+        if data:
+            transport.write(data)
 
     def close(self) -> None:
         """End the session; nothing that was not committed is."""

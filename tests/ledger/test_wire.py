@@ -145,6 +145,60 @@ async def test_a_flight_that_is_given_up_closes_its_connection(wire: Wire) -> No
     assert wire.is_lost
 
 
+async def test_a_flight_that_has_departed_is_worked_on_before_the_rest_is_there(
+    wire: Wire, urls: Urls
+) -> None:
+    other = await asyncpg.connect(urls.owner)
+    pid = await _pid(wire)
+    flight = wire.flight()
+    flight.run(BEGIN)
+    flight.run(MAKE)
+    flight.copy(COPY, _copied(1, 2))
+    flight.depart()
+
+    async with asyncio.timeout(20):
+        while not await other.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE pid = $1 AND mode = 'RowExclusiveLock'", pid
+        ):
+            await asyncio.sleep(0.01)  # no landing, and yet it copies
+    flight.run(COUNT)
+    flight.run(COMMIT)
+
+    assert await flight.land() == [[], [], [], [(2,)], []]
+    assert wire.departed is None
+    await other.close()
+
+
+async def test_an_error_of_what_has_departed_stops_the_rest_of_the_flight(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(BEGIN)
+    flight.run(FAILS, integer(0))
+    flight.depart()
+    await asyncio.sleep(0.1)
+    assert wire.departed is flight
+    flight.run(MAKE)
+
+    with pytest.raises(ServerRefused) as refused:
+        await flight.land()
+
+    assert refused.value.code == "22012"
+    flight = wire.flight()
+    flight.run(Statement("rollback", "ROLLBACK"))
+    flight.run(FAILS, integer(1))
+    assert await flight.land() == [[], [(1,)]]
+
+
+async def test_more_than_a_socket_takes_at_once_arrives_whole(wire: Wire) -> None:
+    flight = wire.flight()
+    flight.run(BEGIN)
+    flight.run(MAKE)
+    flight.copy(COPY, _copied(*range(600_000)))  # 14 MB
+    flight.run(COUNT)
+    flight.run(COMMIT)
+
+    assert (await flight.land())[3] == [(600_000,)]
+
+
 async def _pid(wire: Wire) -> int:
     flight = wire.flight()
     flight.run(Statement("pid", "SELECT pg_backend_pid()", "i"))
