@@ -44,8 +44,8 @@ class Ledger:
         database: Database,
         clock: Clock,
         *,
-        lanes: int = 8,
-        connections: int = 3,
+        lanes: int = 4,
+        connections: int = 4,
         batch_limit: int = 512,
         queue_limit: int = 16_384,
     ) -> None:
