@@ -156,11 +156,13 @@ async def test_a_flight_that_has_departed_is_worked_on_before_the_rest_is_there(
     flight.copy(COPY, _copied(1, 2))
     flight.depart()
 
-    async with asyncio.timeout(20):
-        while not await other.fetchval(
-            "SELECT count(*) FROM pg_locks WHERE pid = $1 AND mode = 'RowExclusiveLock'", pid
-        ):
-            await asyncio.sleep(0.01)  # no landing, and yet it copies
+    writes = "SELECT count(*) FROM pg_locks WHERE pid = $1 AND mode = 'RowExclusiveLock'"
+    for _ in range(2_000):
+        if await other.fetchval(writes, pid):
+            break  # nobody waits for it to land, and yet it copies
+        await asyncio.sleep(0.01)
+    else:
+        pytest.fail("what has departed was not begun")
     flight.run(COUNT)
     flight.run(COMMIT)
 
