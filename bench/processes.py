@@ -24,6 +24,8 @@ PROCESSES: Final = 4
 IN_FLIGHT: Final = 512
 ROUNDS: Final = 3
 OPERATIONS: Final = 60_000
+WARM_UP: Final = 2_000
+"""Operations of each process before they start together: its connections are open then, and prepared."""
 _LIFE_SECONDS: Final = 180
 """After which a process ends whatever it is doing: its parent may have been killed."""
 
@@ -106,14 +108,22 @@ def _rate(spans: Sequence[Span]) -> float:
 def _work(
     addresses: Addresses, name: str, in_flight: int, operations: int, start: Barrier, result: Connection
 ) -> None:
-    """One process: make the commands, wait for the others, post, tell."""
+    """One process: make the commands, warm up, wait for the others, post, tell."""
     signal.alarm(_LIFE_SECONDS)
-    commands = Load(seed=name, name=name).mixed(operations)
-    result.send(uvloop.run(_post(addresses, commands, in_flight, start)))
+    load = Load(seed=name, name=name)
+    warm_up, commands = load.mixed(WARM_UP), load.mixed(operations)
+    result.send(uvloop.run(_post(addresses, warm_up, commands, in_flight, start)))
 
 
-async def _post(addresses: Addresses, commands: Sequence[Command], in_flight: int, start: Barrier) -> Span:
+async def _post(
+    addresses: Addresses,
+    warm_up: Sequence[Command],
+    commands: Sequence[Command],
+    in_flight: int,
+    start: Barrier,
+) -> Span:
     async with opened(addresses) as (ledger, _):
+        await _posted(ledger, warm_up, in_flight)
         await asyncio.to_thread(start.wait, _LIFE_SECONDS)
         return await _posted(ledger, commands, in_flight)
 

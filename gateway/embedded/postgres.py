@@ -42,7 +42,6 @@ _SETTINGS: Final = {
     "bgwriter_delay": "20ms",
     "bgwriter_lru_maxpages": "1000",
     "bgwriter_lru_multiplier": "4",
-    "min_wal_size": "512MB",
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
     "wal_buffers": "16MB",
@@ -88,7 +87,9 @@ def disk_settings(free_mb: int) -> dict[str, str]:
     ledger touch as many pages as there are: checkpoints that come each half minute make most of the log.
     """
     least, most = _LOG_MB
-    return {"max_wal_size": f"{max(least, min(free_mb // 4, most))}MB"}
+    log = max(least, min(free_mb // 4, most))
+    # Files of the log are used again; one that has to be made is waited for by every commit.
+    return {"max_wal_size": f"{log}MB", "min_wal_size": f"{log // 4}MB"}
 
 
 def machine_memory_mb() -> int:

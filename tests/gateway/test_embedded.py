@@ -55,9 +55,16 @@ def test_postgresqls_buffers_follow_the_machines_memory(memory_mb: int, buffers:
     assert machine_memory_mb() > 0
 
 
-@pytest.mark.parametrize(("free_mb", "log"), [(10, "1024MB"), (40_000, "10000MB"), (10_000_000, "32768MB")])
-def test_postgresqls_log_between_checkpoints_follows_the_free_disk(free_mb: int, log: str) -> None:
-    assert disk_settings(free_mb) == {"max_wal_size": log}
+@pytest.mark.parametrize(
+    ("free_mb", "log", "kept"),
+    [
+        (10, "1024MB", "256MB"),
+        (40_000, "10000MB", "2500MB"),
+        (10_000_000, "32768MB", "8192MB"),
+    ],
+)
+def test_postgresqls_log_between_checkpoints_follows_the_free_disk(free_mb: int, log: str, kept: str) -> None:
+    assert disk_settings(free_mb) == {"max_wal_size": log, "min_wal_size": kept}
 
 
 def test_what_was_committed_is_there_after_a_restart(servers: Servers) -> None:
