@@ -89,7 +89,7 @@ def _figures(tps: float, rounds: dict[str, list[Measured]]) -> dict[str, float]:
 
 @asynccontextmanager
 async def opened(
-    addresses: Addresses, *, lanes: int = 4, connections: int = 4
+    addresses: Addresses, *, lanes: int = 8, connections: int = 4
 ) -> AsyncIterator[tuple[Ledger, Database]]:
     """A ledger in this process, with a period that holds today."""
     database = await Database.open(writer_url=addresses.writer, reader_url=addresses.reader)

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(default=None, alias="KOPILKA_ISSUER")
     environment: Literal["development", "production"] = "development"
 
-    lanes: int = Field(default=4, ge=1, le=64)
+    lanes: int = Field(default=8, ge=1, le=64)
     lane_connections: int = Field(default=4, ge=1)
     batch_limit: int = Field(default=512, ge=1)
     queue_limit: int = Field(default=16_384, ge=1)

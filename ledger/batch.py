@@ -7,7 +7,6 @@ commit. A refusal is an answer like any other and never aborts the batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -28,7 +27,7 @@ from .holds import Hold
 from .journal import Journal
 from .kernel.packing import integer
 from .kernel.refusals import Refusal
-from .kernel.wire import ServerRefused, Wire
+from .kernel.wire import Flight, ServerRefused, Wire
 from .keys import Keys
 from .loading import Loaded, Misjudged, is_any_known, load, load_counted, lock
 from .lots import Lot
@@ -158,11 +157,21 @@ async def _roll_back(wire: Wire) -> None:
     """Leave the connection as it was found, if it is still there."""
     if not wire.is_lost:
         if wire.departed is not None:
-            with suppress(ServerRefused):
-                await wire.departed.land()
+            await _abandon(wire, wire.departed)
         flight = wire.flight()
         flight.run(store.ROLLBACK)
         await flight.land()
+
+
+async def _abandon(wire: Wire, departed: Flight) -> None:
+    """Let a flight land that will not be whole, so that what it has written can be rolled back."""
+    try:
+        await departed.land()
+    except ServerRefused:
+        pass
+    except BaseException:
+        wire.close()  # or the next batch would commit what is left of this one
+        raise
 
 
 async def _make_partitions(wire: Wire, at: datetime, known: set[date]) -> set[date]:

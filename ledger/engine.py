@@ -44,7 +44,7 @@ class Ledger:
         database: Database,
         clock: Clock,
         *,
-        lanes: int = 4,
+        lanes: int = 8,
         connections: int = 4,
         batch_limit: int = 512,
         queue_limit: int = 16_384,
@@ -179,10 +179,14 @@ class Ledger:
         Those of a merged member are the survivor's, whose holds the merged ones' are too.
         """
         async with self._reading.connect() as connection:
-            return await self._settled(await records.balances(connection, member))
+            found = await records.balances(connection, member)
+        return await self._settled(found)
 
     async def _settled(self, found: Sequence[records.Standing]) -> Balance:
-        """What wallets come to when what is due on them has been applied."""
+        """What wallets come to when what is due on them has been applied.
+
+        With no connection in hand: the lanes may need one before they answer.
+        """
         now, total = self.clock.now(), Balance()
         for each, balance, due_at in found:
             is_due = due_at is not None and due_at <= now
@@ -199,8 +203,9 @@ class Ledger:
         total = Balance()
         async with self._reading.connect() as connection:
             found = await records.balances(connection, member)
-            if clock is asof.Clock.EFFECTIVE:
-                await self._settled(found)
+        if clock is asof.Clock.EFFECTIVE:
+            await self._settled(found)
+        async with self._reading.connect() as connection:
             for each, _, _ in found:
                 total += await asof.balance_as_of(connection, each, at, clock)
         return total

@@ -1,7 +1,7 @@
 """What a batch reads before it decides: keys, wallets, and of lots and holds no more than it needs.
 
 An earn needs balances alone. A wallet on which something has fallen due needs what is due, and
-when the rest will be. Holds need all lots, a burn those that it takes. The first flight locks the heads
+when the rest will be. Captures need all lots, a burn those that it takes. The first flight locks the heads
 and brings all that the commands name; another goes only for what was found to be needed.
 """
 
@@ -41,7 +41,7 @@ class Loaded(msgspec.Struct):
     """What the database says about the commands of a batch, before any is decided.
 
     `driven_at` is the row of the driven clock. `keys` gives for a claim the operation that made it
-    and when, in microseconds. `whole` are the members whose live lots are all here.
+    and when, in microseconds. `whole` are the members whose live lots are read.
     `rest_due_at` says of a member when the first of what
     was not loaded falls due. `moved` are the wallets that stand already as foreseen.
     """

@@ -21,7 +21,7 @@ _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """One stored operation. `outcome`, its last, is the first answer, as a repeat would get it.
+    """One stored operation. `outcome`, the last field, is the first answer, as a repeat would get it.
 
     `refusal` is a code, empty when it was accepted; `reference` the hold it used, 0 for none.
     """
@@ -110,8 +110,12 @@ async def history(
     Of each member that the person has been the newest few are read, and the newest of all are kept.
     """
     found: list[Recorded] = []
-    recorded_at = None if before is None else await _recorded_at(connection, before)
-    asked, place = (_NEWEST, {}) if recorded_at is None else (_EARLIER, {"at": recorded_at, "id": before})
+    asked, place = _NEWEST, dict[str, object]()
+    if before is not None:
+        recorded_at = await _recorded_at(connection, before)
+        if recorded_at is None:
+            return []  # behind what does not exist there is nothing
+        asked, place = _EARLIER, {"at": recorded_at, "id": before}
     for each in await same_person(connection, member):
         parameters = {"bucket": bucket_of(each), "member": each, **place}
         found += await _read(connection, asked, parameters, limit=limit)

@@ -30,7 +30,7 @@ MAJOR: Final = 18
 ADMIN: Final = "kopilka_admin"
 
 _START_SECONDS: Final = 600.0
-"""Long enough to replay the log after a crash, and as much of it as `disk_settings` lets there be."""
+"""Long enough to replay the log after a crash: 32 GB at 55 MB a second."""
 
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -77,11 +77,11 @@ def memory_settings(memory_mb: int) -> dict[str, str]:
 
 
 _LOG_MB: Final = (1_024, 32_768)
-"""The least and the most of `max_wal_size`; of the disk it takes what is written between checkpoints."""
+"""The least and the most of `max_wal_size`; a checkpoint comes when half of it is written."""
 
 
 def disk_settings(free_mb: int) -> dict[str, str]:
-    """How much may be written between checkpoints, where so much disk is free.
+    """How large the log may become, where so much disk is free.
 
     After a checkpoint each page goes into the log whole when it is first touched, and the keys of a long
     ledger touch as many pages as there are: checkpoints that come each half minute make most of the log.

@@ -9,9 +9,7 @@ driver is little: prepared statements, parameters that are packed already, rows 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from struct import Struct
 from typing import Any, Final
 
@@ -147,8 +145,6 @@ class Wire(asyncio.Protocol):
         self._error: Exception | None = None
         self._landing: asyncio.Future[list[list[Row]]] | None = None
         self._is_lost = False
-        is_plain = opened.transport.get_extra_info("ssl_object") is None
-        self._socket = opened.transport.get_extra_info("socket").fileno() if is_plain else -1
         opened.transport.set_protocol(self)
 
     @classmethod
@@ -183,13 +179,7 @@ class Wire(asyncio.Protocol):
             raise WireLost("the connection is gone")
         if statements is not self._statements:
             self._statements, self._results, self._rows, self._error = statements, [], [], None
-        transport = self._opened.transport
-        if self._socket >= 0 and not transport.get_write_buffer_size():
-            # Now, and not when the loop's turn ends: until then it may decide another batch or two.
-            with suppress(OSError):  # a full buffer, or a connection that is going: the transport's affair
-                data = data[os.write(self._socket, data) :]
-        if data:
-            transport.write(data)
+        self._opened.transport.write(data)
 
     def close(self) -> None:
         """End the session; nothing that was not committed is."""
