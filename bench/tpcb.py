@@ -19,7 +19,8 @@ class TpcB:
     """pgbench's TPC-B-like script against one server."""
 
     def __init__(self, admin_url: str) -> None:
-        url = make_url(admin_url)
+        url = make_url(admin_url).set(database=DATABASE)
+        self.url = url.render_as_string(hide_password=False)
         self._environment = {**os.environ, "PGPASSWORD": str(url.password)}
         self._at = ["-h", str(url.host), "-p", str(url.port), "-U", str(url.username), DATABASE]
         self._program = wheel_binaries().program("pgbench")

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import func, select
 
 from ledger import Earn, Ledger, LedgerFault, decide
+from ledger.block import Block
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.kernel.refusals import Throttled
+from ledger.kernel.wire import Flight
 from ledger.tables import operations
 from tests.servers import Urls
 
@@ -114,6 +116,45 @@ async def test_balances_that_no_column_holds_fail_one_command_and_not_the_lane(
 
     assert code(await ledger.submit(a_burn(5))) == "OK"
     await proving.holds(database)
+
+
+@pytest.mark.parametrize("lands", [True, False])
+async def test_what_was_sent_of_a_batch_that_cannot_be_finished_is_not_there(
+    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch, lands: bool
+) -> None:
+    _break_halfway(monkeypatch, lands=lands)
+
+    outcomes = await ledger.submit_many([an_earn(5), an_earn(7)])
+
+    # Again one by one, under keys that the first time had sent already.
+    assert codes(outcomes) == ["OK", "OK"]
+    assert not any(outcome.replayed for outcome in outcomes)
+    assert await _count(database, operations) == 2
+    assert (await ledger.balance(MEMBER)).available == 12
+    await proving.holds(database)
+
+
+def _break_halfway(monkeypatch: pytest.MonkeyPatch, *, lands: bool) -> None:
+    """A block that cannot be closed, once, when its operations are on their way; nor may their flight land."""
+    close, land = Block.close, Flight.land
+    to_fail = {"close", "land"} if not lands else {"close"}
+
+    def close_or_fail(block: Block) -> None:
+        if "close" in to_fail:
+            to_fail.remove("close")
+            raise ZeroDivisionError
+        close(block)
+
+    async def land_or_fail(flight: Flight) -> Any:
+        is_abandoned = to_fail == {"land"} and flight._wire.departed is flight
+        rows = await land(flight)
+        if is_abandoned:
+            to_fail.remove("land")
+            raise ZeroDivisionError
+        return rows
+
+    monkeypatch.setattr(Block, "close", close_or_fail)
+    monkeypatch.setattr(Flight, "land", land_or_fail)
 
 
 def _break(monkeypatch: pytest.MonkeyPatch) -> None:

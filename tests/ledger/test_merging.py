@@ -229,6 +229,7 @@ async def test_the_history_of_both_is_one(ledger: Ledger, database: Database) ->
     assert [each.id for each in paged] == [each.id for each in whole]
     assert [each.member for each in whole if each.kind == "earn"] == [MEMBER, SURVIVOR] * 3
     assert {each.kind for each in whole} == {"earn", "merge", "merge_out", "merge_in", "merge_done"}
+    assert await ledger.history(MEMBER, before=whole[-1].id + 1_000) == []  # there is no such operation
 
 
 class Killed(BaseException):
