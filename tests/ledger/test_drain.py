@@ -13,7 +13,7 @@ from ledger.block import Block
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.kernel.refusals import Throttled
-from ledger.kernel.wire import Flight
+from ledger.kernel.wire import Flight, Wire
 from ledger.tables import operations
 from tests.servers import Urls
 
@@ -122,7 +122,7 @@ async def test_balances_that_no_column_holds_fail_one_command_and_not_the_lane(
 async def test_what_was_sent_of_a_batch_that_cannot_be_finished_is_not_there(
     ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch, lands: bool
 ) -> None:
-    _break_halfway(monkeypatch, lands=lands)
+    abandoned = _break_halfway(monkeypatch, lands=lands)
 
     outcomes = await ledger.submit_many([an_earn(5), an_earn(7)])
 
@@ -131,11 +131,16 @@ async def test_what_was_sent_of_a_batch_that_cannot_be_finished_is_not_there(
     assert not any(outcome.replayed for outcome in outcomes)
     assert await _count(database, operations) == 2
     assert (await ledger.balance(MEMBER)).available == 12
+    assert [wire.is_lost for wire in abandoned] == [not lands]
     await proving.holds(database)
 
 
-def _break_halfway(monkeypatch: pytest.MonkeyPatch, *, lands: bool) -> None:
-    """A block that cannot be closed, once, when its operations are on their way; nor may their flight land."""
+def _break_halfway(monkeypatch: pytest.MonkeyPatch, *, lands: bool) -> list[Wire]:
+    """A block that cannot be closed, once, when its operations are on their way; then a flight cannot land.
+
+    Gives the wires on which that happened.
+    """
+    abandoned: list[Wire] = []
     close, land = Block.close, Flight.land
     to_fail = {"close", "land"} if not lands else {"close"}
 
@@ -146,15 +151,18 @@ def _break_halfway(monkeypatch: pytest.MonkeyPatch, *, lands: bool) -> None:
         close(block)
 
     async def land_or_fail(flight: Flight) -> Any:
-        is_abandoned = to_fail == {"land"} and flight._wire.departed is flight
-        rows = await land(flight)
+        is_abandoned = "close" not in to_fail and not abandoned
         if is_abandoned:
+            abandoned.append(flight._wire)
+        rows = await land(flight)
+        if is_abandoned and "land" in to_fail:
             to_fail.remove("land")
             raise ZeroDivisionError
         return rows
 
     monkeypatch.setattr(Block, "close", close_or_fail)
     monkeypatch.setattr(Flight, "land", land_or_fail)
+    return abandoned
 
 
 def _break(monkeypatch: pytest.MonkeyPatch) -> None:
