@@ -23,6 +23,11 @@ SOAK = "KOPILKA_SOAK_SECONDS"
 _SEED = "KOPILKA_SOAK_SEED"
 
 
+settings.register_profile("tests", deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+settings.load_profile(
+    "tests"
+)  # how fast a machine is says nothing of the code; the first text drawn takes a second
+
 MUTANTS = "mutants"
 """The profile of `make mutants`: the same examples each time, whatever the machine does meanwhile, and no
 search for the smallest one that fails, since nobody looks at it."""
