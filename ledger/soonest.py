@@ -26,10 +26,9 @@ def burned(commands: Iterable[Command]) -> Mapping[int, int]:
     points: dict[int, int] = {}
     others: set[int] = set()
     for command in commands:
-        kind = type(command)
-        if kind is Burn or kind is Authorize:
-            points[command.member] = points.get(command.member, 0) + command.points  # type: ignore[attr-defined]
-        elif kind is not Earn:
+        if isinstance(command, Burn | Authorize):
+            points[command.member] = points.get(command.member, 0) + command.points
+        elif not isinstance(command, Earn):
             others.add(command.member)
     return {member: needed for member, needed in points.items() if member not in others}
 
@@ -52,6 +51,9 @@ def soonest(lots: Sequence[Row], points: int) -> tuple[list[Row], int]:
 
 def _due_at(row: Row) -> int:
     """As `Lot.due_at`, of a row."""
+    due_at: int = INFINITY
     if row[_PENDING]:
-        return row[_AVAILABLE_AT]  # type: ignore[no-any-return]
-    return row[_EXPIRES_AT] if row[_AVAILABLE] and row[_ARMED_AT] != INFINITY else INFINITY
+        due_at = row[_AVAILABLE_AT]
+    elif row[_AVAILABLE] and row[_ARMED_AT] != INFINITY:
+        due_at = row[_EXPIRES_AT]
+    return due_at

@@ -84,10 +84,7 @@ async def test_nothing_behind_an_error_is_run_and_the_connection_goes_on(wire: W
         await flight.land()
 
     assert refused.value.code == "22012"
-    flight = wire.flight()
-    flight.run(Statement("rollback", "ROLLBACK"))
-    flight.run(FAILS, integer(1))
-    assert await flight.land() == [[], [(1,)]]
+    await _go_on(wire)
 
 
 async def test_a_copy_that_breaks_a_constraint_says_which_and_no_value(wire: Wire) -> None:
@@ -184,10 +181,7 @@ async def test_an_error_of_what_has_departed_stops_the_rest_of_the_flight(wire: 
         await flight.land()
 
     assert refused.value.code == "22012"
-    flight = wire.flight()
-    flight.run(Statement("rollback", "ROLLBACK"))
-    flight.run(FAILS, integer(1))
-    assert await flight.land() == [[], [(1,)]]
+    await _go_on(wire)
 
 
 async def test_more_than_a_socket_takes_at_once_arrives_whole(wire: Wire) -> None:
@@ -199,6 +193,14 @@ async def test_more_than_a_socket_takes_at_once_arrives_whole(wire: Wire) -> Non
     flight.run(COMMIT)
 
     assert (await flight.land())[3] == [(600_000,)]
+
+
+async def _go_on(wire: Wire) -> None:
+    """Roll back, and use a statement again that the failed flight had prepared."""
+    flight = wire.flight()
+    flight.run(Statement("rollback", "ROLLBACK"))
+    flight.run(FAILS, integer(1))
+    assert await flight.land() == [[], [(1,)]]
 
 
 async def _pid(wire: Wire) -> int:
