@@ -13,7 +13,7 @@ from time import perf_counter, process_time
 from typing import Final, Protocol
 
 from ledger import Balance, Burn, Command, Earn, Item, Ledger, Outcome, ReceiptKey
-from ledger.kernel.ids import MEMBER_BUCKETS, compose
+from ledger.kernel.ids import member_id
 
 MEMBERS: Final = 100_000
 PARTNERS: Final = 50
@@ -50,10 +50,10 @@ class Load:
         self._expires_at = datetime.now(UTC) + timedelta(days=LOT_DAYS)
         self._receipt = os.urandom(RECEIPT_BYTES)
 
-    def openings(self, since: int = 0) -> Iterator[Earn]:
-        """One earn for every member from number `since`, so that every burn has something to burn."""
-        for number in range(since, self._members):
-            yield self._earn(member_id(number), 1 + number % PARTNERS, OPENING_POINTS)
+    def openings(self) -> Iterator[Earn]:
+        """One earn for every member, so that every burn has something to burn."""
+        for number in range(self._members):
+            yield self._earn(member_id(1 + number), 1 + number % PARTNERS, OPENING_POINTS)
 
     def mixed(self, count: int, *, partners: int = PARTNERS) -> list[Command]:
         """`count` commands of random members at so many partners, picked at random."""
@@ -61,7 +61,7 @@ class Load:
 
     def any(self, partners: int = PARTNERS) -> Command:
         """One more command."""
-        member = member_id(self._random.randrange(self._members))
+        member = member_id(1 + self._random.randrange(self._members))
         partner = 1 + self._random.randrange(partners)
         if self._random.random() < BURN_SHARE:
             return self._burn(member, partner, 1 + self._random.randrange(50))
@@ -106,11 +106,6 @@ class Load:
             token=os.urandom(16),
             receipt=ReceiptKey(outlet=partner, terminal="till 1", number=f"{self._name}{self._number}"),
         )
-
-
-def member_id(number: int) -> int:
-    """The id of the `number`-th member of the load, from 0: by turns over the buckets."""
-    return compose(number % MEMBER_BUCKETS, 1 + number // MEMBER_BUCKETS)
 
 
 class Ledgerlike(Protocol):

@@ -22,10 +22,11 @@ import asyncpg
 from sqlalchemy.engine import make_url
 
 from bench.engine import opened
-from bench.load import Load, fill, member_id, run
+from bench.load import Load, fill, run
 from gateway.embedded import Addresses
 from gateway.migrations.upgrade import migrate
 from ledger import Command, Ledger, asof
+from ledger.kernel.ids import member_id
 
 LINES: Final = 10_000_000
 QUICK_LINES: Final = 60_000
@@ -137,18 +138,18 @@ class Reader:
 
     async def wallet(self) -> None:
         """A member's balances now."""
-        await self.ledger.balance(member_id(self._chance.randrange(self._members)))
+        await self.ledger.balance(member_id(1 + self._chance.randrange(self._members)))
 
     async def history(self) -> None:
         """The latest page of a regular's operations."""
-        page = await self.ledger.history(member_id(self._chance.randrange(self._regulars)), limit=PAGE)
+        page = await self.ledger.history(member_id(1 + self._chance.randrange(self._regulars)), limit=PAGE)
         if len(page) < PAGE // 2:
             raise RuntimeError(f"a regular's page has only {len(page)} operations")
 
     async def as_of(self) -> None:
         """A member's balances at an instant of the fill, by the effective clock, which asks for more."""
         at = self._since + (self._until - self._since) * self._chance.random()
-        member = member_id(self._chance.randrange(self._members))
+        member = member_id(1 + self._chance.randrange(self._members))
         await self.ledger.balance_as_of(member, at, asof.Clock.EFFECTIVE)
 
 

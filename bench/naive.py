@@ -14,8 +14,9 @@ from typing import Final
 
 import asyncpg
 
-from bench.load import LOT_DAYS, MEMBERS, OPENING_POINTS, PARTNERS, Load, member_id, run
+from bench.load import LOT_DAYS, MEMBERS, OPENING_POINTS, PARTNERS, Load, run
 from ledger import Balance, Burn, Command, Earn, Outcome, Refused
+from ledger.kernel.ids import member_id
 from ledger.refusals import IdempotencyConflict, InsufficientPoints
 
 POOL_SIZES: Final = (4, 8, 16, 32, 64)
@@ -234,14 +235,16 @@ async def prepare(owner_url: str, members: int = MEMBERS) -> None:
             [(n, OPENING_POINTS * len(range(n - 1, members, PARTNERS))) for n in range(1, PARTNERS + 1)],
         )
         await owner.copy_records_to_table(
-            "members", schema_name="naive", records=[(member_id(n), OPENING_POINTS) for n in range(members)]
+            "members",
+            schema_name="naive",
+            records=[(member_id(1 + n), OPENING_POINTS) for n in range(members)],
         )
         await owner.copy_records_to_table(
             "lots",
             schema_name="naive",
             columns=("member", "obligor", "tariff", "earned_at", "expires_at", "earned", "available"),
             records=[
-                (member_id(n), 1 + n % PARTNERS, 1 + n % PARTNERS, now, now + timedelta(days=LOT_DAYS))
+                (member_id(1 + n), 1 + n % PARTNERS, 1 + n % PARTNERS, now, now + timedelta(days=LOT_DAYS))
                 + (OPENING_POINTS,) * 2
                 for n in range(members)
             ],

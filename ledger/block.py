@@ -19,7 +19,7 @@ from .commands import Command, PostMoney, Refused
 from .fence import Calendar
 from .folding import FOLD_AFTER
 from .journal import Journal, Line
-from .kernel.ids import MEMBER_BUCKETS, compose
+from .kernel.ids import HOME_BUCKETS, compose
 from .kernel.packing import bigints
 from .outcomes import Balance, Outcome, SliceTaken
 from .store import Head
@@ -77,7 +77,7 @@ class Block:
     def _fold_to(self) -> int:
         """Up to which height this batch brings flows and stock into their tables: each bucket in its turn."""
         head = self.head
-        is_its_turn = (head.height + FOLD_AFTER // MEMBER_BUCKETS * head.bucket) % FOLD_AFTER == 0
+        is_its_turn = (head.height + FOLD_AFTER // HOME_BUCKETS * head.bucket) % FOLD_AFTER == 0
         return head.height if self.moved_fences or is_its_turn else head.folded
 
     def next_operation(self) -> int:

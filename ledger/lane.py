@@ -131,7 +131,7 @@ class Lanes:
         self._read_calendar = read_calendar
         self._clock_is_driven = clock_is_driven
         self._lanes = [Lane(number) for number in range(lanes + 1)]
-        self._lane_of = [bucket * lanes // MEMBER_BUCKETS for bucket in range(MEMBER_BUCKETS)]
+        self._lane_of = [bucket % lanes for bucket in range(MEMBER_BUCKETS)]
         self._lane_of += [lanes] * (BUCKETS - TREASURY)
         self._connections = connections
         self._batch_limit = batch_limit

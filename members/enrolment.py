@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.kernel.ids import MEMBER_BUCKETS, compose
+from ledger.kernel.ids import member_id
 from ledger.kernel.refusals import InvalidInput
 
 from . import store
@@ -75,12 +75,6 @@ async def enrol(
         at=at,
     )
     return Enrolled(member=member, card_number=issued.number, card_key=issued.key, is_new=True)
-
-
-def member_id(number: int) -> int:
-    """The id of the `number`-th enrolment (1 …): buckets take turns, so they fill evenly."""
-    turn, bucket = divmod(number - 1, MEMBER_BUCKETS)
-    return compose(bucket, turn + 1)
 
 
 async def _draw_by_phone(connection: AsyncConnection, keys: MasterKeys, phone: str) -> store.Draw:

@@ -14,12 +14,12 @@ from typing import ClassVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledger.kernel.ids import member_id
 from ledger.kernel.refusals import Refusal
 
 from . import newcomers_store
 from .card import CARD_FIELD, new_card, pack
 from .consents import read_consents
-from .enrolment import member_id
 from .identifiers import (
     BlindIndex,
     card_index,

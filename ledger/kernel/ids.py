@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 MEMBER_BUCKETS: Final = 64
+HOME_BUCKETS: Final = 16
+"""New members are spread over the first ones; a batch pays for each of its buckets. May be any number at any time."""
 TREASURY: Final = 64
 """The bucket of money and of journals that belong to partners, not to members."""
 BUCKETS: Final = MEMBER_BUCKETS + 1
@@ -23,6 +25,14 @@ _MASK: Final = (1 << _SHIFT) - 1
 def compose(bucket: int, sequence: int) -> int:
     """The id of the `sequence`-th thing (1 …) of `bucket` (0–127)."""
     return bucket << _SHIFT | sequence
+
+
+def member_id(number: int) -> int:
+    """The id of the `number`-th member (1 …): home buckets take turns, so they fill evenly.
+
+    The sequence is the number itself, so ids never meet, whatever number of home buckets there was before.
+    """
+    return compose((number - 1) % HOME_BUCKETS, number)
 
 
 def bucket_of(id_: int) -> int:

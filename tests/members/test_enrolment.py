@@ -12,11 +12,10 @@ import pytest
 from sqlalchemy import event, select, text
 
 from ledger.kernel.database import Database
-from ledger.kernel.ids import bucket_of, sequence_of
+from ledger.kernel.ids import HOME_BUCKETS, bucket_of, compose, member_id
 from ledger.kernel.refusals import InvalidInput
 from members import Enrolled, MasterKeys, consents_of, enrol, find, find_many, profile, read_card
 from members.card import new_card
-from members.enrolment import member_id
 from members.tables import cards, consents, members
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -177,12 +176,21 @@ async def test_nothing_personal_lies_in_the_tables(database: Database) -> None:
     assert made.card_key not in binary
 
 
-def test_buckets_fill_evenly_and_positions_count_from_one() -> None:
-    ids = [member_id(number) for number in range(1, 641)]
+def test_home_buckets_fill_evenly() -> None:
+    ids = [member_id(number) for number in range(1, 10 * HOME_BUCKETS + 1)]
 
-    assert set(Counter(bucket_of(one) for one in ids).values()) == {10}
-    assert len(set(ids)) == 640
-    assert {sequence_of(one) for one in ids} == set(range(1, 11))
+    assert Counter(bucket_of(one) for one in ids) == dict.fromkeys(range(HOME_BUCKETS), 10)
+
+
+@pytest.mark.parametrize("buckets", [1, 4, 64])
+def test_ids_never_meet_when_the_number_of_home_buckets_changes(
+    buckets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {member_id(number) for number in range(1, 641)}
+    before |= {compose((number - 1) % 64, (number - 1) // 64 + 1) for number in range(1, 641)}  # numbered by bucket, as once
+    monkeypatch.setattr("ledger.kernel.ids.HOME_BUCKETS", buckets)
+
+    assert before.isdisjoint(member_id(number) for number in range(641, 2_000))
 
 
 async def test_a_miss_asks_the_database_what_a_hit_asks(database: Database) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 
 from ledger.kernel.database import Database
-from ledger.kernel.ids import bucket_of
+from ledger.kernel.ids import HOME_BUCKETS, bucket_of
 from ledger.kernel.refusals import Refusal
 from members import (
     Arrival,
@@ -58,7 +58,7 @@ async def test_each_is_a_member_like_any_other(database: Database) -> None:
     ids = made(await arrive(database, *(someone(number) for number in range(1, 131))))
 
     assert len(set(ids)) == 130
-    assert {bucket_of(member) for member in ids} == set(range(64))
+    assert {bucket_of(member) for member in ids} == set(range(HOME_BUCKETS))
     async with database.writer.connect() as connection:
         assert await find(connection, KEYS, phone=phone(130)) == ids[-1]
         shown = await profile(connection, KEYS, ids[0])
