@@ -20,15 +20,16 @@ from ledger.escrow import Pools
 from ledger.fence import Calendar, Span
 from ledger.foreseen import Foreseen, foresee
 from ledger.kernel.wire import Flight, Row, Statement, Wire
+from ledger.soonest import LEAST, Appetite
 
 SIZES: Final = (72, 290)
 """Operations a batch, as there are at 512 and at 2,048 in flight."""
 
-BUCKETS: Final = 16
+BUCKETS: Final = 2
+"""Home buckets of one lane of eight."""
 ROUNDS: Final = 9
 OPERATIONS: Final = 20_000
 POINTS: Final = 5_000
-LOTS: Final = 5
 
 
 class Canned:
@@ -48,7 +49,9 @@ class Canned:
             store.LOCK_HEADS: [(b, 10, 100, 1, now - 1, bytes(32), False, 0, now) for b in buckets],
             store.MOVE_WALLETS: [_wallet(member, gain, soon) for member, gain in plain.items()],
             store.WALLETS: [_wallet(member, Foreseen(), soon) for member in sorted(others)],
-            store.LOTS: [_lot(member, number, now, soon) for member in burning for number in range(LOTS)],
+            store.FIRST_LOTS: [
+                _lot(member, number, now, soon) for member in burning for number in range(LEAST)
+            ],
         }
 
     def flight(self) -> Flight:
@@ -93,6 +96,7 @@ def _per_operation(size: int) -> float:
                 clock_is_driven=False,
                 is_careful=False,
                 pools=cast("Pools", None),
+                appetite=Appetite(),
             )
         )
 
@@ -124,9 +128,10 @@ def _result(batch_run: Coroutine[Any, Any, list[batch.Answer]]) -> list[batch.An
 
 
 def _wallet(member: int, gain: Foreseen, due_at: int) -> Row:
-    return member, gain.pending, POINTS + gain.available, 0, 0, min(due_at, gain.due_at), False, 0
+    due_at = min(due_at, gain.due_at)
+    return member, gain.pending, POINTS + gain.available, 0, 0, due_at, False, 0, due_at, bytes(6)
 
 
 def _lot(member: int, number: int, at: int, expires_at: int) -> Row:
     lot = member >> 56 << 56 | number + 1
-    return member, lot, 1, 1, 1, at, expires_at, POINTS, 0, POINTS // LOTS, INFINITY, at, 0
+    return member, lot, 1, 1, 1, at, expires_at, POINTS, 0, POINTS // LEAST, INFINITY, at, 0, bytes(6)

@@ -34,6 +34,7 @@ from .lots import Lot
 from .outcomes import Balance, Outcome
 from .refusals import BucketFenced, DuplicateReceipt, HoldNotFound, IdempotencyConflict, MemberTokenUsed
 from .returned import Mark
+from .soonest import Appetite
 from .transits import Conclusion, Transit
 from .wallet import Wallet, new_wallet
 
@@ -77,6 +78,7 @@ async def run(
     clock_is_driven: bool,
     is_careful: bool,
     pools: Pools,
+    appetite: Appetite,
 ) -> list[Answer]:
     """Post `commands` in one transaction and give their answers, in order.
 
@@ -92,16 +94,16 @@ async def run(
     keys = [Keys.of(command) if command.key else None for command in commands]
     try:
         if is_careful:
-            loaded = await lock(wire, commands, _asked(keys), {}, now())
+            loaded = await lock(wire, commands, _asked(keys), {}, now(), appetite)
         else:
             foreseen = foresee(commands, now(), arms_at_release=calendar.notice_days is None)
-            loaded = await lock(wire, commands, (), foreseen, now())
+            loaded = await lock(wire, commands, (), foreseen, now(), appetite)
         at = loaded.driven_at if clock_is_driven else now()
         latest = loaded.latest(at)
         if not calendar_is_fresh and not calendar.reaches(latest):
             raise CalendarOutrun
         made = await _make_partitions(wire, latest, months)
-        await load(wire, loaded, commands, keys, at)
+        await load(wire, loaded, commands, keys, at, appetite)
         await load_counted(wire, loaded, commands, keys, at=at, zone=calendar.zone, pools=pools)
         decided = _decide_all(loaded, commands, keys, at, calendar)
         if not is_careful:
@@ -498,6 +500,7 @@ async def _write(wire: Wire, decided: _Decided) -> None:
         flight.depart()  # PostgreSQL writes them down while the blocks are closed
         for block in written:
             block.close()
+    if written or decided.changed:  # when a wallet is due next may be news without any operation
         saving.write_changes(flight, _changes(decided, written))
         lookback.save(flight, decided.changed_dues.values(), decided.marks.values())
     flight.run(store.COMMIT)

@@ -251,7 +251,7 @@ def lot_row(member: int, lot: Any) -> bytes:
 def wallet_row(wallet: Any) -> bytes:
     """A row of `wallets`, for a `Wallet`."""
     fixed = _WALLET.pack(
-        9,
+        10,
         2,
         wallet.member >> 56,
         8,
@@ -272,6 +272,7 @@ def wallet_row(wallet: Any) -> bytes:
             _NULL if due is None else _INSTANT(8, instant(due)),
             _FLAGS[wallet.is_frozen],
             _INSTANT(8, wallet.merged_into) if wallet.merged_into else _NULL,
+            _INSTANT(8, wallet.lots_from()),
         )
     )
 

@@ -16,11 +16,12 @@ from .commands import Command, Earn
 
 
 class Foreseen(msgspec.Struct, gc=False):
-    """What a member's earns add to `pending` and `available`, and when the first of them falls due."""
+    """What a member's earns add to `pending` and `available`, when one first falls due, or expires."""
 
     pending: int = 0
     available: int = 0
     due_at: int = INFINITY
+    lots_from: int = INFINITY
 
 
 def foresee(commands: Sequence[Command], at: datetime, *, arms_at_release: bool) -> dict[int, Foreseen]:
@@ -37,6 +38,8 @@ def foresee(commands: Sequence[Command], at: datetime, *, arms_at_release: bool)
         gain = foreseen.get(command.member)
         if gain is None:
             gain = foreseen[command.member] = Foreseen()
+        expires_at = instant(command.expires_at)
+        gain.lots_from = min(gain.lots_from, expires_at)
         available_at = command.available_at
         if available_at is not None and available_at > at:
             gain.pending += command.points
@@ -44,7 +47,7 @@ def foresee(commands: Sequence[Command], at: datetime, *, arms_at_release: bool)
         else:
             gain.available += command.points
             if arms_at_release:
-                gain.due_at = min(gain.due_at, instant(command.expires_at))
+                gain.due_at = min(gain.due_at, expires_at)
     for member in others:
         foreseen.pop(member, None)
     return foreseen

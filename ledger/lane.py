@@ -26,6 +26,7 @@ from .kernel.ids import BUCKETS, MEMBER_BUCKETS, TREASURY
 from .kernel.refusals import Throttled
 from .kernel.wire import ServerRefused, Wire
 from .loading import Misjudged
+from .soonest import Appetite
 
 log = structlog.get_logger()
 
@@ -88,6 +89,7 @@ class Lane:
         self.queue: deque[Waiting] = deque()
         self.is_taken = False
         self.careful_batches = 0
+        self.appetite = Appetite()
 
 
 class Connection:
@@ -290,4 +292,5 @@ class Lanes:
             clock_is_driven=self._clock_is_driven,
             is_careful=is_careful,
             pools=self._pools,
+            appetite=lane.appetite,
         )

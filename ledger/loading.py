@@ -17,7 +17,7 @@ import msgspec
 from . import counter_store, escrow, lookback, store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
 from .allowances import Allowance, Place, needs_of
-from .binary import instant, moment, point_in_time
+from .binary import INFINITY, instant, moment, point_in_time
 from .changing import lots_of_obligor, named_lots
 from .commands import Command, Conclude, Novate
 from .counters import Key, unpack
@@ -28,7 +28,7 @@ from .kernel.packing import bigint, bigints, instants, smallints
 from .kernel.wire import Wire
 from .keys import Keys, claim_of
 from .purchases import Purchases
-from .soonest import burned, soonest
+from .soonest import Appetite, burned, covering, expiry, in_order, soonest
 from .store import Head, Stored
 from .transit_saving import load_transits
 from .transits import Transit
@@ -41,9 +41,10 @@ class Loaded(msgspec.Struct):
     """What the database says about the commands of a batch, before any is decided.
 
     `driven_at` is the row of the driven clock. `keys` gives for a claim the operation that made it
-    and when, in microseconds. `whole` are the members whose live lots are read.
-    `rest_due_at` says of a member when the first of what
-    was not loaded falls due. `moved` are the wallets that stand already as foreseen.
+    and when, in microseconds. `whole` are the members of whom all lots with points are read, `burning`
+    those of whom the first few are, and the points that they burn. Of what was not loaded of a member,
+    `rest_due_at` says when the first falls due, never too late, and `unread_from` when the first lot with
+    points expires, in microseconds. `moved` are the wallets that stand already as foreseen.
     """
 
     heads: dict[int, Head]
@@ -53,8 +54,10 @@ class Loaded(msgspec.Struct):
     lots: dict[int, list[Row]]
     hold_members: dict[int, int]
     whole: set[int]
+    burning: Mapping[int, int] = {}
     stored: dict[int, Stored] = {}
     rest_due_at: dict[int, datetime | None] = {}
+    unread_from: dict[int, int] = {}
     moved: dict[int, Row] = {}
     holds: dict[int, list[Row]] = {}
     slices: dict[int, list[Row]] = {}
@@ -80,6 +83,7 @@ class Loaded(msgspec.Struct):
         sums = [0] * POINTS_KINDS
         sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
         next_due_at = moment(row[5])
+        unread_from: int = row[8]
         wallet = Wallet(
             member,
             sums,
@@ -87,6 +91,8 @@ class Loaded(msgspec.Struct):
             rest_due_at=self.rest_due_at.get(member, next_due_at),
             is_frozen=row[6],
             merged_into=row[7],
+            unread_from=self.unread_from.get(member, unread_from),
+            place=row[9],
             lots={row[1]: store.lot(row) for row in self.lots.get(member, ())},
         )
         if self.holds or self.transits or self.dues or self.purchases or self.counts:
@@ -116,15 +122,18 @@ async def lock(
     asked: Iterable[bytes],
     foreseen: Mapping[int, Foreseen],
     at: datetime,
+    appetite: Appetite,
 ) -> Loaded:
     """Begin a transaction, lock the heads of `commands`, and read all that they name.
 
     Of claims, those `asked` for are looked up. Wallets of members `foreseen` are moved on the way,
-    those that can be at `at`.
+    those that can be at `at`. Of burns the first lots are read, as many as the lane has `appetite` for.
     """
     asked = sorted(asked)
     members = {command.member for command in commands if command.member} - foreseen.keys()
+    burning = burned(commands)
     whole = {command.member for command in commands if command.member and type(command) in NEEDS_WHOLE_WALLET}
+    whole -= burning.keys()
     holds = {hold for command in commands if (hold := getattr(command, "hold", 0))}
     flight = wire.flight()
     flight.run(store.BEGIN)
@@ -133,6 +142,8 @@ async def lock(
     moved = flight.run(store.MOVE_WALLETS, *_gains(foreseen), bigint(instant(at))) if foreseen else None
     balances = flight.run(store.WALLETS, *store.of_members(sorted(members))) if members else None
     lots = flight.run(store.LOTS, *store.of_members(sorted(whole))) if whole else None
+    most = bigint(appetite.lots)
+    first = flight.run(store.FIRST_LOTS, *store.of_members(sorted(burning)), most) if burning else None
     hold_members = flight.run(store.HOLD_MEMBERS, *store.of_members(sorted(holds))) if holds else None
     results = await flight.land()
 
@@ -144,9 +155,10 @@ async def lock(
         driven_at=point_in_time(rows(heads)[0][8]),
         keys={claim_of(row[0], row[1]): (row[2], row[3]) for row in rows(known)},
         balances={row[0]: row for row in rows(balances)},
-        lots=_by_first(rows(lots)),
+        lots=_by_first(rows(lots)) | _by_first(rows(first)),
         hold_members={row[0]: row[1] for row in rows(hold_members)},
         whole=whole,
+        burning=burning,
         moved={row[0]: row for row in rows(moved)},
     )
     for member, row in loaded.moved.items():
@@ -163,6 +175,7 @@ def _gains(foreseen: Mapping[int, Foreseen]) -> store.Params:
         bigints([gain.pending for gain in foreseen.values()]),
         bigints([gain.available for gain in foreseen.values()]),
         instants([gain.due_at for gain in foreseen.values()]),
+        instants([gain.lots_from for gain in foreseen.values()]),
     )
 
 
@@ -183,12 +196,19 @@ async def is_any_known(wire: Wire, asked: Iterable[bytes]) -> bool:
 
 
 async def load(
-    wire: Wire, loaded: Loaded, commands: Sequence[Command], keys: Sequence[Keys | None], at: datetime
+    wire: Wire,
+    loaded: Loaded,
+    commands: Sequence[Command],
+    keys: Sequence[Keys | None],
+    at: datetime,
+    appetite: Appetite,
 ) -> None:
     """Bring what the first look showed to be needed at `at`. The heads are locked."""
-    await _load_rest_of_holds(wire, loaded)
-    whole = loaded.whole & loaded.balances.keys()
     latest = loaded.latest(at)
+    await _load_rest_of_holds(wire, loaded)
+    if loaded.burning:
+        await _load_rest_of_lots(wire, loaded, appetite, instant(latest))
+    whole = loaded.whole & loaded.balances.keys()
     due = [member for member in _due(loaded, instant(latest)) if member not in whole]
     repeats = (
         [place for own in keys if own is not None and (place := loaded.keys.get(own.own))]
@@ -198,6 +218,7 @@ async def load(
     if due or repeats:
         whole |= await _load_due(wire, loaded, due, repeats, latest)
     loaded.rest_due_at.update(dict.fromkeys(whole))
+    loaded.unread_from.update(dict.fromkeys(whole, INFINITY))
     backward = lookback.backward(commands)
     if backward:
         found = await lookback.load(wire, backward)
@@ -207,7 +228,7 @@ async def load(
     await _load_rare(wire, loaded, commands)
     if backward:
         await _load_emptied(wire, loaded, found.lots)
-    _leave_lots(loaded, commands, instant(latest))
+    _leave_lots(loaded, instant(latest))
     debtors = [member for member, row in loaded.balances.items() if row[4]]
     if debtors:
         await _load_dues(wire, loaded, debtors)
@@ -261,18 +282,54 @@ async def _load_rest_of_holds(wire: Wire, loaded: Loaded) -> None:
         loaded.lots.update(_by_first(lots))
 
 
-def _leave_lots(loaded: Loaded, commands: Sequence[Command], latest: int) -> None:
-    """Leave the lots that burns will not come to, of members who owe nothing and have nothing due.
+async def _load_rest_of_lots(wire: Wire, loaded: Loaded, appetite: Appetite, latest: int) -> None:
+    """All lots of those whose burns may come to more than the first few."""
+    most, needed, short = appetite.lots, 0, []
+    for member, points in loaded.burning.items():
+        row, lots = loaded.balances.get(member), in_order(loaded.lots.get(member, ()))
+        if row is None or member in loaded.whole:
+            continue
+        count = covering(lots, points)
+        needed = max(needed, count or 0)
+        if len(lots) < most:
+            loaded.whole.add(member)  # there are no more
+        elif count is None or _may_need_any(row, latest):
+            short.append(member)
+        else:
+            loaded.rest_due_at[member] = moment(row[5])
+            loaded.unread_from[member] = expiry(lots[-1])
+    if short:
+        loaded.whole.update(short)
+        flight = wire.flight()
+        flight.run(store.LOTS, *store.of_members(sorted(short)))
+        loaded.lots.update(_by_first((await flight.land())[0]))
+        found = (covering(in_order(loaded.lots[member]), loaded.burning[member]) for member in short)
+        needed = max(needed, *(count or 0 for count in found))
+    appetite.note(needed)
+
+
+def _may_need_any(row: Row, latest: int) -> bool:
+    """True of a wallet that owes or on which something has fallen due: any lot may be asked for."""
+    return bool(row[4]) or row[5] <= latest
+
+
+def _leave_lots(loaded: Loaded, latest: int) -> None:
+    """Leave the lots that burns will not come to, of members of whom all were read.
 
     What falls due, a capture or a return may ask for any lot, and a debt is paid from any.
     """
     named = set(loaded.hold_members.values())
-    for member, points in burned(commands).items():
-        row, lots = loaded.balances.get(member), loaded.lots.get(member)
-        if row is None or lots is None or len(lots) == 1 or member in named or row[4] or row[5] <= latest:
+    for member, points in loaded.burning.items():
+        lots = loaded.lots.get(member, ())
+        if (
+            len(lots) < 2
+            or member not in loaded.whole
+            or member in named
+            or _may_need_any(loaded.balances[member], latest)
+        ):
             continue
-        loaded.lots[member], rest_due_at = soonest(lots, points)
-        loaded.rest_due_at[member] = moment(rest_due_at)
+        loaded.lots[member], rest = soonest(lots, points)
+        loaded.rest_due_at[member], loaded.unread_from[member] = moment(rest.due_at), rest.lots_from
 
 
 def _due(loaded: Loaded, latest: int) -> list[int]:
@@ -300,10 +357,10 @@ async def _load_due(
         return set()
     rest_due, due_lots = results
     # A lapse gives points back to lots that may not be due.
-    lapsing = {member for member, _, hold_at in rest_due if hold_at <= instant(latest)}
-    loaded.rest_due_at.update(
-        {member: moment(min(lots_at, hold_at)) for member, lots_at, hold_at in rest_due}
-    )
+    lapsing = {member for member, _, hold_at, _ in rest_due if hold_at <= instant(latest)}
+    for member, lots_at, hold_at, lots_from in rest_due:
+        loaded.rest_due_at[member] = moment(min(lots_at, hold_at))
+        loaded.unread_from[member] = lots_from
     loaded.lots.update(_by_first(due_lots))
     if lapsing:
         flight = wire.flight()

@@ -131,6 +131,18 @@ INVARIANTS: Final = (
         is_cheap=True,
     ),
     by_query(
+        "lots_from",
+        "no lot with points expires before its wallet says that they begin",
+        """
+        SELECT w.bucket, format('wallet of member %s: lots from %s; lot %s has points and expires at %s',
+                                w.member, w.lots_from, l.id, l.expires_at)
+        FROM wallets w
+        JOIN lots l ON l.bucket = w.bucket AND l.member = w.member AND l.expires_at < w.lots_from
+        WHERE l.available > 0 OR l.pending > 0
+        """,
+        is_cheap=True,
+    ),
+    by_query(
         "slices",
         "held points equal the sum of the open slices",
         """

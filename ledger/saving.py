@@ -22,7 +22,18 @@ from .changing import save_changes
 from .counters import Count, Key
 from .folding import FOLD_FLOWS, FOLD_STOCK, KEEP_STOCK
 from .holds import Hold
-from .kernel.packing import bigint, bigints, bools, byteas, instants, integer, ints, smallint, smallints
+from .kernel.packing import (
+    bigint,
+    bigints,
+    bools,
+    byteas,
+    instants,
+    integer,
+    ints,
+    places,
+    smallint,
+    smallints,
+)
 from .kernel.wire import Flight, Statement
 from .lots import Lot
 from .store import of_members
@@ -49,11 +60,12 @@ _SAVE_WALLETS: Final = _update(
     """
     UPDATE wallets w
     SET pending = n.pending, available = n.available, held = n.held,
-        clawback_due = n.clawback_due, next_due_at = nullif(n.next_due_at, 'infinity')
+        clawback_due = n.clawback_due, next_due_at = nullif(n.next_due_at, 'infinity'),
+        lots_from = n.lots_from
     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                $7::timestamptz[])
-         AS n (bucket, member, pending, available, held, clawback_due, next_due_at)
-    WHERE w.bucket = n.bucket AND w.member = n.member
+                $7::timestamptz[], $8::timestamptz[], $9::tid[])
+         AS n (bucket, member, pending, available, held, clawback_due, next_due_at, lots_from, place)
+    WHERE w.ctid = n.place AND w.bucket = n.bucket AND w.member = n.member
     """,
 )
 _SAVE_FROZEN: Final = _update(
@@ -81,9 +93,10 @@ _SAVE_LOTS: Final = _update(
     """
     UPDATE lots l
     SET pending = n.pending, available = n.available, armed_at = nullif(n.armed_at, 'infinity')
-    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
-         AS n (bucket, member, id, pending, available, armed_at)
-    WHERE l.bucket = n.bucket AND l.member = n.member AND l.id = n.id
+    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[],
+                $7::tid[])
+         AS n (bucket, member, id, pending, available, armed_at, place)
+    WHERE l.ctid = n.place AND l.bucket = n.bucket AND l.member = n.member AND l.id = n.id
     """,
 )
 _SAVE_HOLDS: Final = _update(
@@ -159,7 +172,8 @@ def write_changes(flight: Flight, changes: Changes) -> None:
     _move_frozen(flight, changes.frozen)
     counter_store.save(flight, changes.counts)
     escrow.save(flight, changes.spent)
-    _move_heads(flight, changes.blocks)
+    if changes.blocks:
+        _move_heads(flight, changes.blocks)
 
 
 def _append(flight: Flight, table: str, rows: Iterable[bytes]) -> None:
@@ -191,6 +205,8 @@ def _move_wallets(flight: Flight, changed: Sequence[Wallet]) -> None:
             bigints([wallet.sums[HELD] for wallet in changed]),
             bigints([-wallet.sums[CLAWBACK_DUE] for wallet in changed]),
             instants([_or_never(wallet.next_due_at) for wallet in changed]),
+            instants([wallet.lots_from() for wallet in changed]),
+            places([wallet.place for wallet in changed]),
         )
 
 
@@ -212,6 +228,7 @@ def _move_lots(flight: Flight, changed: Sequence[tuple[int, Lot]]) -> None:
             bigints([lot.pending for _, lot in changed]),
             bigints([lot.available for _, lot in changed]),
             instants([_or_never(lot.armed_at) for _, lot in changed]),
+            places([lot.place for _, lot in changed]),
         )
 
 

@@ -1,14 +1,15 @@
 """Of a long wallet's lots, those that its burns will take: the soonest to expire, and no more.
 
-A member who collects for a year has dozens of lots and a burn takes one or two, so the others stay
-rows. What they fall due at goes along as `rest_due_at`.
+A member who collects for years has hundreds of lots and a burn takes a few. So of members who only earn and
+burn the first few are read (`store.FIRST_LOTS`), and the others if these do not do. Of those that were
+read and are not taken none becomes a value: `Rest` says what is to be known of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .binary import INFINITY
 from .commands import Authorize, Burn, Command, Earn
@@ -17,8 +18,10 @@ Row = tuple[Any, ...]
 """A row of `store.LOTS`."""
 
 _PENDING, _AVAILABLE, _AVAILABLE_AT, _ARMED_AT, _EXPIRES_AT = 8, 9, 10, 11, 6
-_in_order: Final = itemgetter(_EXPIRES_AT, 1)
-"""As `lots.in_order` has them: by expiry, then by id."""
+_expiry_and_id: Final = itemgetter(_EXPIRES_AT, 1)
+
+LEAST, MOST = 2, 64
+"""Lots of a member that are read at first."""
 
 
 def burned(commands: Iterable[Command]) -> Mapping[int, int]:
@@ -33,20 +36,68 @@ def burned(commands: Iterable[Command]) -> Mapping[int, int]:
     return {member: needed for member, needed in points.items() if member not in others}
 
 
-def soonest(lots: Sequence[Row], points: int) -> tuple[list[Row], int]:
-    """The lots that `points` are taken from, and when the first of the others falls due.
+class Appetite:
+    """How many lots a lane's burns have needed lately, and so how many of a member's are read at first.
 
-    All that have points available where these do not suffice; the instant in microseconds.
+    It grows at once to what one burn has needed, and falls by one with each batch that needed fewer.
+    """
+
+    __slots__ = ("lots",)
+
+    def __init__(self) -> None:
+        self.lots = LEAST
+
+    def note(self, needed: int) -> None:
+        """A batch's burns needed at most so many of one member's lots."""
+        self.lots = min(max(LEAST, needed, self.lots - 1), MOST)
+
+
+class Rest(NamedTuple):
+    """Of the lots that are left aside: when the first falls due, and when the first with points expires.
+
+    In microseconds, `INFINITY` for never.
+    """
+
+    due_at: int
+    lots_from: int
+
+
+def covering(lots: Sequence[Row], points: int) -> int | None:
+    """How many of `lots`, the first of a member in order, `points` are taken from; None if all do not do."""
+    for count, row in enumerate(lots, 1):
+        points -= row[_AVAILABLE]
+        if points <= 0:
+            return count
+    return None
+
+
+def soonest(lots: Sequence[Row], points: int) -> tuple[list[Row], Rest]:
+    """The lots that `points` are taken from, and the rest, of all lots of a member that have points.
+
+    All that have points available where these do not suffice.
     """
     taken: list[Row] = []
-    rest_due_at = INFINITY
-    for row in sorted(lots, key=_in_order):
+    due_at = lots_from = INFINITY
+    for row in in_order(lots):
         if points > 0 and row[_AVAILABLE]:
             taken.append(row)
             points -= row[_AVAILABLE]
         else:
-            rest_due_at = min(rest_due_at, _due_at(row))
-    return taken, rest_due_at
+            due_at = min(due_at, _due_at(row))
+            if row[_AVAILABLE] or row[_PENDING]:
+                lots_from = min(lots_from, row[_EXPIRES_AT])
+    return taken, Rest(due_at, lots_from)
+
+
+def in_order(lots: Iterable[Row]) -> list[Row]:
+    """Rows as `lots.in_order` has its values: by expiry, then by id."""
+    return sorted(lots, key=_expiry_and_id)
+
+
+def expiry(row: Row) -> int:
+    """When a lot expires, in microseconds."""
+    at: int = row[_EXPIRES_AT]
+    return at
 
 
 def _due_at(row: Row) -> int:

@@ -63,27 +63,29 @@ WALLETS: Final = Statement(
     "wallets",
     """
     SELECT w.member, w.pending, w.available, w.held, w.clawback_due,
-           coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0)
+           coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0), w.lots_from, w.ctid
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
     """,
-    "q q q q q q ? q",
+    "q q q q q q ? q q 6s",
 )
 MOVE_WALLETS: Final = Statement(
     "move_wallets",
     """
     UPDATE wallets w
     SET pending = w.pending + n.pending, available = w.available + n.available,
-        next_due_at = nullif(least(coalesce(w.next_due_at, 'infinity'), n.due_at), 'infinity')
-    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
-         AS n (bucket, member, pending, available, due_at)
+        next_due_at = nullif(least(coalesce(w.next_due_at, 'infinity'), n.due_at), 'infinity'),
+        lots_from = least(w.lots_from, n.lots_from)
+    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[],
+                $6::timestamptz[])
+         AS n (bucket, member, pending, available, due_at, lots_from)
     WHERE w.bucket = n.bucket AND w.member = n.member
       AND NOT w.frozen AND w.merged_into IS NULL AND w.clawback_due = 0
-      AND (w.next_due_at IS NULL OR w.next_due_at > $6::timestamptz)
+      AND (w.next_due_at IS NULL OR w.next_due_at > $7::timestamptz)
     RETURNING w.member, w.pending, w.available, w.held, w.clawback_due,
-              coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0)
+              coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0), w.lots_from, w.ctid
     """,
-    "q q q q q q ? q",
+    "q q q q q q ? q q 6s",
 )
 """The rows of `WALLETS` as they are afterwards, of wallets on which nothing has fallen due or is owed."""
 HOLD_MEMBERS: Final = Statement(
@@ -129,18 +131,37 @@ SLICES: Final = Statement(
 
 LOT_COLUMNS: Final = """l.member, l.id, l.issuer, l.obligor, l.tariff, l.earned_at, l.expires_at,
            l.earned, l.pending, l.available, coalesce(l.available_at, 'infinity'),
-           coalesce(l.armed_at, 'infinity'), coalesce(l.parent, 0)"""
-LOT_LAYOUT: Final = "q q i i i q q q q q q q q"
+           coalesce(l.armed_at, 'infinity'), coalesce(l.parent, 0), l.ctid"""
+LOT_LAYOUT: Final = "q q i i i q q q q q q q q 6s"
 
+# Lots with points begin where their wallet says: those that are spent lie before, and are not looked at.
 LOTS: Final = Statement(
     "lots",
     f"""
     SELECT {LOT_COLUMNS}
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
-    JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member AND (l.available > 0 OR l.pending > 0)
-    """,  # noqa: S608 - a constant list of columns
+    JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
+    JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member
+         AND l.expires_at >= w.lots_from AND (l.available > 0 OR l.pending > 0)
+    """,  # noqa: S608 - a constant list of columns, here and below
     LOT_LAYOUT,
 )
+FIRST_LOTS: Final = Statement(
+    "first_lots",
+    f"""
+    SELECT {LOT_COLUMNS}
+    FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
+    JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
+    CROSS JOIN LATERAL (
+        SELECT l.*, l.ctid
+        FROM lots l
+        WHERE l.bucket = asked.bucket AND l.member = asked.member
+          AND l.expires_at >= w.lots_from AND (l.available > 0 OR l.pending > 0)
+        ORDER BY l.expires_at, l.id LIMIT $3::bigint) l
+    """,  # noqa: S608
+    LOT_LAYOUT,
+)
+"""Of each member's `LOTS` the first, in the order in which they are spent."""
 EMPTY_LOTS: Final = Statement(
     "empty_lots",
     f"""
@@ -151,30 +172,36 @@ EMPTY_LOTS: Final = Statement(
     """,  # noqa: S608
     LOT_LAYOUT,
 )
+_IS_DUE: Final = """(l.pending > 0 AND l.available_at <= $3
+              OR l.pending = 0 AND l.available > 0 AND l.armed_at IS NOT NULL AND l.expires_at <= $3)"""
 REST_DUE: Final = Statement(
     "rest_due",
-    """
-    SELECT asked.member,
-           (SELECT coalesce(min(CASE WHEN l.pending > 0 THEN l.available_at ELSE l.expires_at END),
-                            'infinity')
-            FROM lots l
-            WHERE l.bucket = asked.bucket AND l.member = asked.member
-              AND (l.pending > 0 AND l.available_at > $3
-                   OR l.pending = 0 AND l.available > 0 AND l.armed_at IS NOT NULL AND l.expires_at > $3)),
+    f"""
+    SELECT asked.member, rest.due_at,
            (SELECT coalesce(min(h.expires_at), 'infinity') FROM holds h
-            WHERE h.bucket = asked.bucket AND h.member = asked.member AND h.is_open)
+            WHERE h.bucket = asked.bucket AND h.member = asked.member AND h.is_open),
+           rest.lots_from
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
-    """,
-    "q q q",
+    JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
+    CROSS JOIN LATERAL (
+        SELECT coalesce(min(CASE WHEN l.pending > 0 THEN l.available_at
+                                 WHEN l.armed_at IS NOT NULL THEN l.expires_at END), 'infinity') AS due_at,
+               coalesce(min(l.expires_at), 'infinity') AS lots_from
+        FROM lots l
+        WHERE l.bucket = asked.bucket AND l.member = asked.member AND l.expires_at >= w.lots_from
+          AND (l.available > 0 OR l.pending > 0) AND {_IS_DUE} IS NOT TRUE) rest
+    """,  # noqa: S608
+    "q q q q",
 )
+"""When the first of what is not due at $3 will be: of lots, and of holds; and where those lots begin."""
 DUE_LOTS: Final = Statement(
     "due_lots",
     f"""
     SELECT {LOT_COLUMNS}
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
+    JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
     JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member
-         AND (l.pending > 0 AND l.available_at <= $3
-              OR l.pending = 0 AND l.available > 0 AND l.armed_at IS NOT NULL AND l.expires_at <= $3)
+         AND l.expires_at >= w.lots_from AND {_IS_DUE}
     """,  # noqa: S608
     LOT_LAYOUT,
 )
@@ -248,6 +275,7 @@ def lot(row: Row) -> Lot:
         moment(row[10]),
         moment(row[11]),
         row[12] or None,
+        row[13],
     )
 
 

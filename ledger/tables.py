@@ -165,6 +165,7 @@ wallets = Table(
     Column("next_due_at", INSTANT),
     Column("frozen", Boolean, nullable=False, server_default=text("false")),
     Column("merged_into", BigInteger),
+    Column("lots_from", INSTANT, nullable=False, server_default=text("'-infinity'")),
     PrimaryKeyConstraint("bucket", "member"),
     CheckConstraint("pending >= 0 AND available >= 0 AND held >= 0 AND clawback_due >= 0", name="floor"),
     Index("ix_wallets_due", "next_due_at", postgresql_where=text("next_due_at IS NOT NULL")),
@@ -189,7 +190,7 @@ lots = Table(
     Column("available_at", INSTANT),
     Column("armed_at", INSTANT),
     Column("parent", BigInteger),
-    PrimaryKeyConstraint("bucket", "member", "id"),
+    PrimaryKeyConstraint("bucket", "member", "expires_at", "id"),
     CheckConstraint("pending >= 0 AND available >= 0", name="floor"),
     postgresql_with={"fillfactor": "85"},
 )

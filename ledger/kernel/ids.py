@@ -10,7 +10,7 @@ from typing import Final
 
 MEMBER_BUCKETS: Final = 64
 HOME_BUCKETS: Final = 16
-"""New members are spread over the first ones; a batch pays for each of its buckets. May be any number at any time."""
+"""The first buckets: new members are spread over them. May be any number at any time."""
 TREASURY: Final = 64
 """The bucket of money and of journals that belong to partners, not to members."""
 BUCKETS: Final = MEMBER_BUCKETS + 1

@@ -9,7 +9,7 @@ from typing import Final
 
 _ARRAY: Final = Struct(">iiiii")
 _LENGTH: Final = Struct(">i")
-_SMALLINT, _INT, _BIGINT, _INSTANT, _BYTEA, _BOOL, _TEXT = 21, 23, 20, 1184, 17, 16, 25
+_SMALLINT, _INT, _BIGINT, _INSTANT, _BYTEA, _BOOL, _TEXT, _TID = 21, 23, 20, 1184, 17, 16, 25, 27
 
 
 def smallints(values: Sequence[int]) -> bytes:
@@ -35,6 +35,11 @@ def instants(values: Sequence[int]) -> bytes:
 def bools(values: Sequence[bool]) -> bytes:
     """A `boolean[]`."""
     return _fixed(_BOOL, "?", 1, values)
+
+
+def places(values: Sequence[bytes]) -> bytes:
+    """A `tid[]`: where rows are, as `ctid` tells."""
+    return _fixed(_TID, "6s", 6, values)
 
 
 def byteas(values: Sequence[bytes]) -> bytes:
@@ -67,9 +72,9 @@ def _varying(oid: int, values: Sequence[bytes]) -> bytes:
     return b"".join([_ARRAY.pack(1, 0, oid, len(values), 1), *elements])
 
 
-def _fixed(oid: int, code: str, width: int, values: Sequence[int]) -> bytes:
+def _fixed(oid: int, code: str, width: int, values: Sequence[int] | Sequence[bytes]) -> bytes:
     count = len(values)
-    interleaved = [width] * (2 * count)
+    interleaved: list[int | bytes] = [width] * (2 * count)
     interleaved[1::2] = values
     return _ARRAY.pack(1, 0, oid, count, 1) + _elements(code, count).pack(*interleaved)
 

@@ -7,23 +7,26 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from ledger import Balance, Command, Ledger, Settle
 from ledger.binary import INFINITY, instant, moment
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
-from ledger.lots import consume, in_order
+from ledger.lots import consume
+from ledger.lots import in_order as values_in_order
 from ledger.outcomes import Outcome
-from ledger.soonest import Row, burned, soonest
+from ledger.soonest import LEAST, MOST, Appetite, Rest, Row, burned, covering, in_order, soonest
 from ledger.store import lot
+from ledger.tables import wallets
 from ledger.wallet import Wallet, new_wallet
 
 from . import proving
-from .builders import FAR, MEMBER, START, a_burn, a_return, a_transfer, an_authorization, an_earn
+from .builders import FAR, MEMBER, START, a_burn, a_return, a_transfer, a_void, an_authorization, an_earn
 
 OTHER = compose(MEMBER >> 56, 2)
+NOTHING = Rest(INFINITY, INFINITY)
 SOON = [START + timedelta(days=days) for days in range(1, 6)]
 
 
@@ -38,13 +41,14 @@ def rows(draw: st.DrawFn) -> list[Row]:
         expires = instant(draw(st.sampled_from(SOON)))
         at = instant(START)
         known = (MEMBER, number, 1, 1, 1, at, expires, 9, pending, available, released)
-        made.append((*known, at if armed else INFINITY, 0))
+        made.append((*known, at if armed else INFINITY, 0, bytes(6)))
     return draw(st.permutations(made))
 
 
-def _wallet(known: list[Row], rest_due_at: int = INFINITY) -> Wallet:
+def _wallet(known: list[Row], rest: Rest = NOTHING) -> Wallet:
     wallet = new_wallet(MEMBER)
-    wallet.lots, wallet.rest_due_at = {row[1]: lot(row) for row in known}, moment(rest_due_at)
+    wallet.lots = {row[1]: lot(row) for row in known}
+    wallet.rest_due_at, wallet.unread_from = moment(rest.due_at), rest.lots_from
     wallet.look_ahead()
     return wallet
 
@@ -53,12 +57,15 @@ def _wallet(known: list[Row], rest_due_at: int = INFINITY) -> Wallet:
 def test_what_is_left_aside_is_neither_taken_nor_forgotten(known: list[Row], data: st.DataObject) -> None:
     points = data.draw(st.integers(0, sum(row[9] for row in known)))
 
-    taken, rest_due_at = soonest(known, points)
+    taken, rest = soonest(known, points)
 
-    whole, part = _wallet(known), _wallet(taken, rest_due_at)
+    whole, part = _wallet(known), _wallet(taken, rest)
     assert part.next_due_at == whole.next_due_at
-    expected = [(each.id, some) for each, some in consume(in_order(whole.lots.values()), points)]
-    assert [(each.id, some) for each, some in consume(in_order(part.lots.values()), points)] == expected
+    assert part.lots_from() == whole.lots_from()
+    expected = [(each.id, some) for each, some in consume(values_in_order(whole.lots.values()), points)]
+    assert [
+        (each.id, some) for each, some in consume(values_in_order(part.lots.values()), points)
+    ] == expected
     assert len(taken) == len(expected)
 
 
@@ -97,6 +104,71 @@ async def test_burns_of_a_long_wallet_take_the_soonest_and_the_rest_expires_in_i
     await proving.holds(database)
 
 
+@given(rows(), st.data())
+def test_the_first_lots_cover_what_all_of_them_would_be_taken_for(
+    known: list[Row], data: st.DataObject
+) -> None:
+    points, most = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 8))
+    live = in_order(row for row in known if row[8] or row[9])
+
+    count = covering(live[:most], points)
+
+    taken, _ = soonest(known, points)
+    if count is None:
+        assert sum(row[9] for row in live[:most]) < points
+    else:
+        assert [row for row in live[:count] if row[9]] == taken
+
+
+def test_a_lane_reads_as_many_lots_as_its_burns_have_needed_lately() -> None:
+    appetite = Appetite()
+    read = []
+    for needed in (0, 5, 1, 1, 1, 1, 1_000, 70):
+        appetite.note(needed)
+        read.append(appetite.lots)
+
+    assert read == [LEAST, 5, 4, 3, 2, LEAST, MOST, MOST]
+
+
+async def test_lots_that_are_spent_are_not_looked_at_again_until_points_come_back(
+    ledger: Ledger, database: Database
+) -> None:
+    early = [START + timedelta(days=40 + n) for n in range(30)]
+    await ledger.submit_many([an_earn(10, expires_at=at) for at in early])
+    assert await _lots_from(database) == early[0]
+
+    held = await ledger.submit(an_authorization(285, expires_at=FAR))
+    assert await _lots_from(database) == early[28]
+    await ledger.submit(an_earn(10, expires_at=early[28] - timedelta(hours=1)))  # moved as it is read
+    assert await _lots_from(database) == early[28] - timedelta(hours=1)
+    assert _taken(await ledger.submit(a_burn(12))) == [10, 2]
+    assert await _lots_from(database) == early[28]
+
+    await ledger.submit(a_void(held.operation))
+    assert await _lots_from(database) == early[0]
+    assert _taken(await ledger.submit(a_burn(15))) == [10, 5]
+    assert await _lots_from(database) == early[1]
+    assert await ledger.balance(MEMBER) == Balance(available=283)
+    await proving.holds(database)
+
+
+async def test_a_wallet_that_falls_due_later_than_it_says_is_put_right_by_the_sweep(
+    ledger: Ledger, database: Database
+) -> None:
+    """A burn does not read the lots behind the first few: the wallet stays due when the spent one was."""
+    await ledger.submit_many([an_earn(10, expires_at=at) for at in SOON])
+    await ledger.submit(a_burn(10))
+    assert await _due_at(database) == SOON[0]
+
+    await ledger.advance(SOON[0])
+
+    assert await _due_at(database) == SOON[1]
+    assert await ledger.balance(MEMBER) == Balance(available=40)
+    await ledger.advance(SOON[1])
+    assert await ledger.balance(MEMBER) == Balance(available=30)
+    await proving.holds(database)
+
+
 async def test_a_burn_comes_after_what_has_fallen_due_on_any_lot(ledger: Ledger, database: Database) -> None:
     await ledger.submit_many([an_earn(10), an_earn(10, available_at=SOON[0], expires_at=FAR)])
     await _let_pass(ledger, database, SOON[0])
@@ -105,6 +177,16 @@ async def test_a_burn_comes_after_what_has_fallen_due_on_any_lot(ledger: Ledger,
 
     assert outcome.balance == Balance(available=15)
     await proving.holds(database)
+
+
+async def _lots_from(database: Database) -> datetime | None:
+    async with database.writer.connect() as connection:
+        return await connection.scalar(select(wallets.c.lots_from))
+
+
+async def _due_at(database: Database) -> datetime | None:
+    async with database.writer.connect() as connection:
+        return await connection.scalar(select(wallets.c.next_due_at))
 
 
 async def _let_pass(ledger: Ledger, database: Database, to: datetime) -> None:
