@@ -170,12 +170,16 @@ async def test_a_wallet_that_falls_due_later_than_it_says_is_put_right_by_the_sw
 
 
 async def test_a_burn_comes_after_what_has_fallen_due_on_any_lot(ledger: Ledger, database: Database) -> None:
-    await ledger.submit_many([an_earn(10), an_earn(10, available_at=SOON[0], expires_at=FAR)])
+    spendable = [an_earn(10, expires_at=at) for at in SOON[1:4]]
+    await ledger.submit_many([*spendable, an_earn(10, available_at=SOON[0], expires_at=FAR)])
     await _let_pass(ledger, database, SOON[0])
 
     outcome = await ledger.submit(a_burn(5))
+    await _let_pass(ledger, database, SOON[1])
+    another = await ledger.submit(a_burn(15))
 
-    assert outcome.balance == Balance(available=15)
+    assert (_taken(outcome), outcome.balance) == ([5], Balance(available=35))
+    assert (_taken(another), another.balance) == ([10, 5], Balance(available=15))  # five have expired
     await proving.holds(database)
 
 
