@@ -20,7 +20,7 @@ from ledger.escrow import Pools
 from ledger.fence import Calendar, Span
 from ledger.foreseen import Foreseen, foresee
 from ledger.kernel.wire import Flight, Row, Statement, Wire
-from ledger.soonest import LEAST, Appetite
+from ledger.soonest import Appetite
 
 SIZES: Final = (72, 290)
 """Operations a batch, as there are at 512 and at 2,048 in flight."""
@@ -43,14 +43,12 @@ class Canned:
         now, soon = instant(at), instant(at + timedelta(days=300))
         buckets = sorted({command.bucket for command in commands})
         plain = foresee(commands, at, arms_at_release=True)
-        others = {command.member for command in commands} - plain.keys()
         burning = sorted({command.member for command in commands if isinstance(command, Burn)})
         self._rows: dict[Statement, list[Row]] = {
             store.LOCK_HEADS: [(b, 10, 100, 1, now - 1, bytes(32), False, 0, now) for b in buckets],
             store.MOVE_WALLETS: [_wallet(member, gain, soon) for member, gain in plain.items()],
-            store.WALLETS: [_wallet(member, Foreseen(), soon) for member in sorted(others)],
             store.FIRST_LOTS: [
-                _lot(member, number, now, soon) for member in burning for number in range(LEAST)
+                (*_wallet(member, Foreseen(), soon), *_lot(member, now, soon)) for member in burning
             ],
         }
 
@@ -129,9 +127,9 @@ def _result(batch_run: Coroutine[Any, Any, list[batch.Answer]]) -> list[batch.An
 
 def _wallet(member: int, gain: Foreseen, due_at: int) -> Row:
     due_at = min(due_at, gain.due_at)
-    return member, gain.pending, POINTS + gain.available, 0, 0, due_at, False, 0, due_at, bytes(6)
+    return member, gain.pending, POINTS + gain.available, 0, 0, due_at, False, 0, due_at, 0, bytes(6)
 
 
-def _lot(member: int, number: int, at: int, expires_at: int) -> Row:
-    lot = member >> 56 << 56 | number + 1
-    return member, lot, 1, 1, 1, at, expires_at, POINTS, 0, POINTS // LEAST, INFINITY, at, 0, bytes(6)
+def _lot(member: int, at: int, expires_at: int) -> Row:
+    lot = member >> 56 << 56 | 1
+    return lot, 1, 1, 1, at, expires_at, POINTS, 0, POINTS, INFINITY, at, 0, bytes(6)

@@ -251,7 +251,7 @@ def lot_row(member: int, lot: Any) -> bytes:
 def wallet_row(wallet: Any) -> bytes:
     """A row of `wallets`, for a `Wallet`."""
     fixed = _WALLET.pack(
-        10,
+        11,
         2,
         wallet.member >> 56,
         8,
@@ -265,14 +265,15 @@ def wallet_row(wallet: Any) -> bytes:
         8,
         wallet.clawback_due,
     )
-    due = wallet.next_due_at
+    due, (expires_at, lot) = wallet.next_due_at, wallet.lots_from()
     return b"".join(
         (
             fixed,
             _NULL if due is None else _INSTANT(8, instant(due)),
             _FLAGS[wallet.is_frozen],
             _INSTANT(8, wallet.merged_into) if wallet.merged_into else _NULL,
-            _INSTANT(8, wallet.lots_from()),
+            _INSTANT(8, expires_at),
+            _INSTANT(8, lot),
         )
     )
 

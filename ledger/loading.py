@@ -17,7 +17,7 @@ import msgspec
 from . import counter_store, escrow, lookback, store
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS
 from .allowances import Allowance, Place, needs_of
-from .binary import INFINITY, instant, moment, point_in_time
+from .binary import instant, moment, point_in_time
 from .changing import lots_of_obligor, named_lots
 from .commands import Command, Conclude, Novate
 from .counters import Key, unpack
@@ -27,8 +27,9 @@ from .foreseen import Foreseen
 from .kernel.packing import bigint, bigints, instants, smallints
 from .kernel.wire import Wire
 from .keys import Keys, claim_of
+from .lots import NONE_LEFT, Turn
 from .purchases import Purchases
-from .soonest import Appetite, burned, covering, expiry, in_order, soonest
+from .soonest import Appetite, burned, covering, in_order, soonest, turn
 from .store import Head, Stored
 from .transit_saving import load_transits
 from .transits import Transit
@@ -43,8 +44,8 @@ class Loaded(msgspec.Struct):
     `driven_at` is the row of the driven clock. `keys` gives for a claim the operation that made it
     and when, in microseconds. `whole` are the members of whom all lots with points are read, `burning`
     those of whom the first few are, and the points that they burn. Of what was not loaded of a member,
-    `rest_due_at` says when the first falls due, never too late, and `unread_from` when the first lot with
-    points expires, in microseconds. `moved` are the wallets that stand already as foreseen.
+    `rest_due_at` says when the first falls due, never too late, and `unread_from` the turn before which no
+    lot has points. `moved` are the wallets that stand already as foreseen.
     """
 
     heads: dict[int, Head]
@@ -57,7 +58,7 @@ class Loaded(msgspec.Struct):
     burning: Mapping[int, int] = {}
     stored: dict[int, Stored] = {}
     rest_due_at: dict[int, datetime | None] = {}
-    unread_from: dict[int, int] = {}
+    unread_from: dict[int, Turn] = {}
     moved: dict[int, Row] = {}
     holds: dict[int, list[Row]] = {}
     slices: dict[int, list[Row]] = {}
@@ -83,7 +84,6 @@ class Loaded(msgspec.Struct):
         sums = [0] * POINTS_KINDS
         sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
         next_due_at = moment(row[5])
-        unread_from: int = row[8]
         wallet = Wallet(
             member,
             sums,
@@ -91,8 +91,8 @@ class Loaded(msgspec.Struct):
             rest_due_at=self.rest_due_at.get(member, next_due_at),
             is_frozen=row[6],
             merged_into=row[7],
-            unread_from=self.unread_from.get(member, unread_from),
-            place=row[9],
+            unread_from=self.unread_from.get(member, (row[8], row[9])),
+            place=row[10],
             lots={row[1]: store.lot(row) for row in self.lots.get(member, ())},
         )
         if self.holds or self.transits or self.dues or self.purchases or self.counts:
@@ -130,8 +130,8 @@ async def lock(
     those that can be at `at`. Of burns the first lots are read, as many as the lane has `appetite` for.
     """
     asked = sorted(asked)
-    members = {command.member for command in commands if command.member} - foreseen.keys()
     burning = burned(commands)
+    members = {command.member for command in commands if command.member} - foreseen.keys() - burning.keys()
     whole = {command.member for command in commands if command.member and type(command) in NEEDS_WHOLE_WALLET}
     whole -= burning.keys()
     holds = {hold for command in commands if (hold := getattr(command, "hold", 0))}
@@ -155,12 +155,16 @@ async def lock(
         driven_at=point_in_time(rows(heads)[0][8]),
         keys={claim_of(row[0], row[1]): (row[2], row[3]) for row in rows(known)},
         balances={row[0]: row for row in rows(balances)},
-        lots=_by_first(rows(lots)) | _by_first(rows(first)),
+        lots=_by_first(rows(lots)),
         hold_members={row[0]: row[1] for row in rows(hold_members)},
         whole=whole,
         burning=burning,
         moved={row[0]: row for row in rows(moved)},
     )
+    for row in rows(first):
+        loaded.balances[row[0]] = row[: store.WALLET_WIDTH]
+        if row[store.WALLET_WIDTH]:
+            loaded.lots.setdefault(row[0], []).append((row[0], *row[store.WALLET_WIDTH :]))
     for member, row in loaded.moved.items():
         gain = foreseen[member]
         loaded.balances[member] = (member, row[1] - gain.pending, row[2] - gain.available, *row[3:])
@@ -218,7 +222,7 @@ async def load(
     if due or repeats:
         whole |= await _load_due(wire, loaded, due, repeats, latest)
     loaded.rest_due_at.update(dict.fromkeys(whole))
-    loaded.unread_from.update(dict.fromkeys(whole, INFINITY))
+    loaded.unread_from.update(dict.fromkeys(whole, NONE_LEFT))
     backward = lookback.backward(commands)
     if backward:
         found = await lookback.load(wire, backward)
@@ -297,7 +301,7 @@ async def _load_rest_of_lots(wire: Wire, loaded: Loaded, appetite: Appetite, lat
             short.append(member)
         else:
             loaded.rest_due_at[member] = moment(row[5])
-            loaded.unread_from[member] = expiry(lots[-1])
+            loaded.unread_from[member] = turn(lots[-1])
     if short:
         loaded.whole.update(short)
         flight = wire.flight()
@@ -360,7 +364,7 @@ async def _load_due(
     lapsing = {member for member, _, hold_at, _ in rest_due if hold_at <= instant(latest)}
     for member, lots_at, hold_at, lots_from in rest_due:
         loaded.rest_due_at[member] = moment(min(lots_at, hold_at))
-        loaded.unread_from[member] = lots_from
+        loaded.unread_from[member] = (lots_from, 0)
     loaded.lots.update(_by_first(due_lots))
     if lapsing:
         flight = wire.flight()

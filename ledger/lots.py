@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
+
+from .binary import INFINITY
+
+Turn = tuple[int, int]
+"""A lot's place in the order in which lots are spent: when it expires, in microseconds, and its id."""
+
+NONE_LEFT: Final[Turn] = (INFINITY, 0)
+"""The turn behind all lots."""
 
 
 class Lot(msgspec.Struct, gc=False):

@@ -132,12 +132,13 @@ INVARIANTS: Final = (
     ),
     by_query(
         "lots_from",
-        "no lot with points expires before its wallet says that they begin",
+        "no lot with points comes before its wallet says that they begin",
         """
-        SELECT w.bucket, format('wallet of member %s: lots from %s; lot %s has points and expires at %s',
-                                w.member, w.lots_from, l.id, l.expires_at)
+        SELECT w.bucket, format('wallet of member %s: lots from %s, %s; lot %s has points and expires at %s',
+                                w.member, w.lots_from, w.first_lot, l.id, l.expires_at)
         FROM wallets w
-        JOIN lots l ON l.bucket = w.bucket AND l.member = w.member AND l.expires_at < w.lots_from
+        JOIN lots l ON l.bucket = w.bucket AND l.member = w.member
+             AND (l.expires_at, l.id) < (w.lots_from, w.first_lot)
         WHERE l.available > 0 OR l.pending > 0
         """,
         is_cheap=True,

@@ -61,10 +61,11 @@ _SAVE_WALLETS: Final = _update(
     UPDATE wallets w
     SET pending = n.pending, available = n.available, held = n.held,
         clawback_due = n.clawback_due, next_due_at = nullif(n.next_due_at, 'infinity'),
-        lots_from = n.lots_from
+        lots_from = n.lots_from, first_lot = n.first_lot
     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                $7::timestamptz[], $8::timestamptz[], $9::tid[])
-         AS n (bucket, member, pending, available, held, clawback_due, next_due_at, lots_from, place)
+                $7::timestamptz[], $8::timestamptz[], $9::bigint[], $10::tid[])
+         AS n (bucket, member, pending, available, held, clawback_due, next_due_at, lots_from, first_lot,
+               place)
     WHERE w.ctid = n.place AND w.bucket = n.bucket AND w.member = n.member
     """,
 )
@@ -197,6 +198,7 @@ def _fold(flight: Flight, written: Sequence[Block]) -> None:
 
 def _move_wallets(flight: Flight, changed: Sequence[Wallet]) -> None:
     if changed:
+        begin = [wallet.lots_from() for wallet in changed]
         flight.run(
             _SAVE_WALLETS,
             *of_members([wallet.member for wallet in changed]),
@@ -205,7 +207,8 @@ def _move_wallets(flight: Flight, changed: Sequence[Wallet]) -> None:
             bigints([wallet.sums[HELD] for wallet in changed]),
             bigints([-wallet.sums[CLAWBACK_DUE] for wallet in changed]),
             instants([_or_never(wallet.next_due_at) for wallet in changed]),
-            instants([wallet.lots_from() for wallet in changed]),
+            instants([expires_at for expires_at, _ in begin]),
+            bigints([lot for _, lot in begin]),
             places([wallet.place for wallet in changed]),
         )
 

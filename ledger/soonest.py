@@ -7,20 +7,22 @@ read and are not taken none becomes a value: `Rest` says what is to be known of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from .binary import INFINITY
 from .commands import Authorize, Burn, Command, Earn
+from .lots import NONE_LEFT, Turn
 
 Row = tuple[Any, ...]
 """A row of `store.LOTS`."""
 
 _PENDING, _AVAILABLE, _AVAILABLE_AT, _ARMED_AT, _EXPIRES_AT = 8, 9, 10, 11, 6
-_expiry_and_id: Final = itemgetter(_EXPIRES_AT, 1)
+turn: Final[Callable[[Row], Turn]] = itemgetter(_EXPIRES_AT, 1)
+"""A row's turn."""
 
-LEAST, MOST = 2, 64
+LEAST, MOST = 1, 64
 """Lots of a member that are read at first."""
 
 
@@ -53,13 +55,10 @@ class Appetite:
 
 
 class Rest(NamedTuple):
-    """Of the lots that are left aside: when the first falls due, and when the first with points expires.
-
-    In microseconds, `INFINITY` for never.
-    """
+    """Of lots left aside: when the first falls due, in microseconds, and whose turn with points is first."""
 
     due_at: int
-    lots_from: int
+    lots_from: Turn
 
 
 def covering(lots: Sequence[Row], points: int) -> int | None:
@@ -77,7 +76,7 @@ def soonest(lots: Sequence[Row], points: int) -> tuple[list[Row], Rest]:
     All that have points available where these do not suffice.
     """
     taken: list[Row] = []
-    due_at = lots_from = INFINITY
+    due_at, lots_from = INFINITY, NONE_LEFT
     for row in in_order(lots):
         if points > 0 and row[_AVAILABLE]:
             taken.append(row)
@@ -85,19 +84,13 @@ def soonest(lots: Sequence[Row], points: int) -> tuple[list[Row], Rest]:
         else:
             due_at = min(due_at, _due_at(row))
             if row[_AVAILABLE] or row[_PENDING]:
-                lots_from = min(lots_from, row[_EXPIRES_AT])
+                lots_from = min(lots_from, turn(row))
     return taken, Rest(due_at, lots_from)
 
 
 def in_order(lots: Iterable[Row]) -> list[Row]:
     """Rows as `lots.in_order` has its values: by expiry, then by id."""
-    return sorted(lots, key=_expiry_and_id)
-
-
-def expiry(row: Row) -> int:
-    """When a lot expires, in microseconds."""
-    at: int = row[_EXPIRES_AT]
-    return at
+    return sorted(lots, key=turn)
 
 
 def _due_at(row: Row) -> int:

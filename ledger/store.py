@@ -59,33 +59,39 @@ STORED: Final = Statement(
       ON o.bucket = asked.bucket AND o.id = asked.id AND o.recorded_at = asked.recorded_at
     """,
 )
+_WALLET_COLUMNS: Final = """w.member, w.pending, w.available, w.held, w.clawback_due,
+           coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0),
+           w.lots_from, w.first_lot, w.ctid"""
+_WALLET_LAYOUT: Final = "q q q q q q ? q q q 6s"
+WALLET_WIDTH: Final = 11
+"""Columns of a row of `WALLETS`."""
+
 WALLETS: Final = Statement(
     "wallets",
-    """
-    SELECT w.member, w.pending, w.available, w.held, w.clawback_due,
-           coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0), w.lots_from, w.ctid
+    f"""
+    SELECT {_WALLET_COLUMNS}
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
-    """,
-    "q q q q q q ? q q 6s",
+    """,  # noqa: S608 - a constant list of columns, here and below
+    _WALLET_LAYOUT,
 )
 MOVE_WALLETS: Final = Statement(
     "move_wallets",
-    """
+    f"""
     UPDATE wallets w
     SET pending = w.pending + n.pending, available = w.available + n.available,
         next_due_at = nullif(least(coalesce(w.next_due_at, 'infinity'), n.due_at), 'infinity'),
-        lots_from = least(w.lots_from, n.lots_from)
+        lots_from = least(w.lots_from, n.lots_from),
+        first_lot = CASE WHEN n.lots_from < w.lots_from THEN 0 ELSE w.first_lot END
     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[],
                 $6::timestamptz[])
          AS n (bucket, member, pending, available, due_at, lots_from)
     WHERE w.bucket = n.bucket AND w.member = n.member
       AND NOT w.frozen AND w.merged_into IS NULL AND w.clawback_due = 0
       AND (w.next_due_at IS NULL OR w.next_due_at > $7::timestamptz)
-    RETURNING w.member, w.pending, w.available, w.held, w.clawback_due,
-              coalesce(w.next_due_at, 'infinity'), w.frozen, coalesce(w.merged_into, 0), w.lots_from, w.ctid
-    """,
-    "q q q q q q ? q q 6s",
+    RETURNING {_WALLET_COLUMNS}
+    """,  # noqa: S608
+    _WALLET_LAYOUT,
 )
 """The rows of `WALLETS` as they are afterwards, of wallets on which nothing has fallen due or is owed."""
 HOLD_MEMBERS: Final = Statement(
@@ -142,26 +148,30 @@ LOTS: Final = Statement(
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
     JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member
-         AND l.expires_at >= w.lots_from AND (l.available > 0 OR l.pending > 0)
-    """,  # noqa: S608 - a constant list of columns, here and below
+         AND (l.expires_at, l.id) >= (w.lots_from, w.first_lot) AND (l.available > 0 OR l.pending > 0)
+    """,  # noqa: S608
     LOT_LAYOUT,
 )
 FIRST_LOTS: Final = Statement(
     "first_lots",
     f"""
-    SELECT {LOT_COLUMNS}
+    SELECT {_WALLET_COLUMNS}, coalesce(l.id, 0), coalesce(l.issuer, 0), coalesce(l.obligor, 0),
+           coalesce(l.tariff, 0), coalesce(l.earned_at, 'infinity'), coalesce(l.expires_at, 'infinity'),
+           coalesce(l.earned, 0), coalesce(l.pending, 0), coalesce(l.available, 0),
+           coalesce(l.available_at, 'infinity'), coalesce(l.armed_at, 'infinity'), coalesce(l.parent, 0),
+           coalesce(l.ctid, '(0,0)')
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT l.*, l.ctid
         FROM lots l
         WHERE l.bucket = asked.bucket AND l.member = asked.member
-          AND l.expires_at >= w.lots_from AND (l.available > 0 OR l.pending > 0)
-        ORDER BY l.expires_at, l.id LIMIT $3::bigint) l
+          AND (l.expires_at, l.id) >= (w.lots_from, w.first_lot) AND (l.available > 0 OR l.pending > 0)
+        ORDER BY l.expires_at, l.id LIMIT $3::bigint) l ON true
     """,  # noqa: S608
-    LOT_LAYOUT,
+    f"{_WALLET_LAYOUT} {LOT_LAYOUT.removeprefix('q ')}",
 )
-"""Of each member's `LOTS` the first, in the order in which they are spent."""
+"""Rows of `WALLETS`, each with one of the first `LOTS` in the order in which they are spent, or with none."""
 EMPTY_LOTS: Final = Statement(
     "empty_lots",
     f"""
@@ -188,7 +198,8 @@ REST_DUE: Final = Statement(
                                  WHEN l.armed_at IS NOT NULL THEN l.expires_at END), 'infinity') AS due_at,
                coalesce(min(l.expires_at), 'infinity') AS lots_from
         FROM lots l
-        WHERE l.bucket = asked.bucket AND l.member = asked.member AND l.expires_at >= w.lots_from
+        WHERE l.bucket = asked.bucket AND l.member = asked.member
+          AND (l.expires_at, l.id) >= (w.lots_from, w.first_lot)
           AND (l.available > 0 OR l.pending > 0) AND {_IS_DUE} IS NOT TRUE) rest
     """,  # noqa: S608
     "q q q q",
@@ -201,7 +212,7 @@ DUE_LOTS: Final = Statement(
     FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, member)
     JOIN wallets w ON w.bucket = asked.bucket AND w.member = asked.member
     JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member
-         AND l.expires_at >= w.lots_from AND {_IS_DUE}
+         AND (l.expires_at, l.id) >= (w.lots_from, w.first_lot) AND {_IS_DUE}
     """,  # noqa: S608
     LOT_LAYOUT,
 )

@@ -166,6 +166,7 @@ wallets = Table(
     Column("frozen", Boolean, nullable=False, server_default=text("false")),
     Column("merged_into", BigInteger),
     Column("lots_from", INSTANT, nullable=False, server_default=text("'-infinity'")),
+    Column("first_lot", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("bucket", "member"),
     CheckConstraint("pending >= 0 AND available >= 0 AND held >= 0 AND clawback_due >= 0", name="floor"),
     Index("ix_wallets_due", "next_due_at", postgresql_where=text("next_due_at IS NOT NULL")),

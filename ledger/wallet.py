@@ -14,7 +14,7 @@ from .dues import Due
 from .holds import Hold, Slice
 from .journal import Journal, Undoing
 from .kernel.ids import compose, sequence_of
-from .lots import Lot
+from .lots import NONE_LEFT, Lot, Turn
 from .outcomes import Balance
 from .purchases import Purchases
 from .transits import Transit
@@ -26,7 +26,7 @@ class Wallet(msgspec.Struct, gc=False):
     `sums` are the signed sums of the lines applied, by account kind; a member's accounts
     are the interesting four. `lots` and `holds` may be a part of what there is: the decider was
     given what its commands need, and `rest_due_at` says when the first of the others falls due.
-    Of these no lot with points expires before `unread_from`, in microseconds. `place` is where the row was
+    Of these no lot with points comes before `unread_from`. `place` is where the row was
     read. `merged_into` is the member's survivor, 0 for none. `transits` are those its commands name.
     Where members are noticed before points expire, a release does not arm (`arms_at_release`).
     `dues` are those of `clawback_due`, by the operation that made them; `purchases` is there
@@ -41,7 +41,7 @@ class Wallet(msgspec.Struct, gc=False):
     is_frozen: bool = False
     is_new: bool = False
     merged_into: int = 0
-    unread_from: int = INFINITY
+    unread_from: Turn = NONE_LEFT
     place: bytes = b""
     arms_at_release: bool = True
     lots: dict[int, Lot] = {}
@@ -92,11 +92,12 @@ class Wallet(msgspec.Struct, gc=False):
             INFINITY if due_at is None else instant(due_at),
         )
 
-    def lots_from(self) -> int:
-        """The instant before which no lot with points expires, in microseconds."""
-        with_points = (lot.expires_at for lot in self.lots.values() if lot.available or lot.pending)
-        first = min(with_points, default=None)
-        return self.unread_from if first is None else min(instant(first), self.unread_from)
+    def lots_from(self) -> Turn:
+        """The turn before which no lot has points."""
+        turns = [
+            (instant(lot.expires_at), lot.id) for lot in self.lots.values() if lot.available or lot.pending
+        ]
+        return min([*turns, self.unread_from])
 
     def apply(self, journal: Journal, operation: int) -> None:
         """Take the journal's effect: lots and holds it makes, then every line."""

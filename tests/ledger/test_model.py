@@ -396,7 +396,8 @@ class World:
                 "UTC",
                 notice_days,
             )
-        ledger = Ledger(database, DrivenClock(START))
+        # What members share is given in the order of a lane, which the model has for all of them.
+        ledger = Ledger(database, DrivenClock(START), lanes=1)
         await ledger.start()
         return cls(database, ledger, has_notices=notice_days is not None)
 

@@ -14,19 +14,19 @@ from ledger.binary import INFINITY, instant, moment
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
-from ledger.lots import consume
+from ledger.lots import NONE_LEFT, consume
 from ledger.lots import in_order as values_in_order
 from ledger.outcomes import Outcome
 from ledger.soonest import LEAST, MOST, Appetite, Rest, Row, burned, covering, in_order, soonest
 from ledger.store import lot
 from ledger.tables import wallets
-from ledger.wallet import Wallet, new_wallet
+from ledger.wallet import Wallet, lot_id, new_wallet
 
 from . import proving
 from .builders import FAR, MEMBER, START, a_burn, a_return, a_transfer, a_void, an_authorization, an_earn
 
 OTHER = compose(MEMBER >> 56, 2)
-NOTHING = Rest(INFINITY, INFINITY)
+NOTHING = Rest(INFINITY, NONE_LEFT)
 SOON = [START + timedelta(days=days) for days in range(1, 6)]
 
 
@@ -152,6 +152,20 @@ async def test_lots_that_are_spent_are_not_looked_at_again_until_points_come_bac
     await proving.holds(database)
 
 
+async def test_of_lots_that_expire_together_those_behind_the_spent_ones_are_read(
+    ledger: Ledger, database: Database
+) -> None:
+    first, second, _ = await ledger.submit_many([an_earn(10, expires_at=FAR) for _ in range(3)])
+    assert await _begins(database) == (FAR, lot_id(first.operation, 0))
+
+    await ledger.submit(a_burn(15))
+    await ledger.submit(an_earn(10, expires_at=FAR))  # moved as it is read
+
+    assert await _begins(database) == (FAR, lot_id(second.operation, 0))
+    assert _taken(await ledger.submit(a_burn(20))) == [5, 10, 5]
+    await proving.holds(database)
+
+
 async def test_a_wallet_that_falls_due_later_than_it_says_is_put_right_by_the_sweep(
     ledger: Ledger, database: Database
 ) -> None:
@@ -186,6 +200,12 @@ async def test_a_burn_comes_after_what_has_fallen_due_on_any_lot(ledger: Ledger,
 async def _lots_from(database: Database) -> datetime | None:
     async with database.writer.connect() as connection:
         return await connection.scalar(select(wallets.c.lots_from))
+
+
+async def _begins(database: Database) -> tuple[datetime, int]:
+    async with database.writer.connect() as connection:
+        found = (await connection.execute(select(wallets.c.lots_from, wallets.c.first_lot))).one()
+        return found.lots_from, found.first_lot
 
 
 async def _due_at(database: Database) -> datetime | None:

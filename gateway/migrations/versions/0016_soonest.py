@@ -15,7 +15,8 @@ down_revision = "0015"
 def upgrade() -> None:
     """Add where lots begin; exchange the key of lots, which nobody can use meanwhile."""
     op.execute(
-        "ALTER TABLE wallets ADD COLUMN lots_from TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT '-infinity'"
+        "ALTER TABLE wallets ADD COLUMN lots_from TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT '-infinity', "
+        "ADD COLUMN first_lot BIGINT NOT NULL DEFAULT 0"
     )
     op.execute("ALTER TABLE lots DROP CONSTRAINT pk_lots")
     op.execute("ALTER TABLE lots ADD CONSTRAINT pk_lots PRIMARY KEY (bucket, member, expires_at, id)")
