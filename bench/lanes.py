@@ -9,7 +9,7 @@ from bench.engine import opened
 from bench.load import Load, Measured, fill, run
 from gateway.embedded import Addresses
 
-CHOICES: Final = ((8, 3), (8, 4), (4, 3), (4, 4), (16, 4))
+CHOICES: Final = ((8, 4), (8, 3), (4, 3), (4, 4), (16, 4))
 """(lanes, connections)."""
 
 IN_FLIGHT: Final = 512

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
 
     lanes: int = Field(default=8, ge=1, le=64)
-    lane_connections: int = Field(default=3, ge=1)
+    lane_connections: int = Field(default=4, ge=1)
     batch_limit: int = Field(default=512, ge=1)
     queue_limit: int = Field(default=16_384, ge=1)
     drain_seconds: int = Field(default=20, ge=1)

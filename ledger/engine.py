@@ -45,7 +45,7 @@ class Ledger:
         clock: Clock,
         *,
         lanes: int = 8,
-        connections: int = 3,
+        connections: int = 4,
         batch_limit: int = 512,
         queue_limit: int = 16_384,
     ) -> None:
