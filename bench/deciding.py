@@ -46,10 +46,8 @@ class Canned:
         burning = sorted({command.member for command in commands if isinstance(command, Burn)})
         self._rows: dict[Statement, list[Row]] = {
             store.LOCK_HEADS: [(b, 10, 100, 1, now - 1, bytes(32), False, 0, now) for b in buckets],
-            store.MOVE_WALLETS: [_wallet(member, gain, soon) for member, gain in plain.items()],
-            store.FIRST_LOTS: [
-                (*_wallet(member, Foreseen(), soon), *_lot(member, now, soon)) for member in burning
-            ],
+            store.MOVE_WALLETS: [_moved(member, gain, soon) for member, gain in plain.items()],
+            store.FIRST_LOTS: [(*_wallet(member, soon), *_lot(member, now, soon)) for member in burning],
         }
 
     def flight(self) -> Flight:
@@ -125,9 +123,12 @@ def _result(batch_run: Coroutine[Any, Any, list[batch.Answer]]) -> list[batch.An
     raise RuntimeError("a canned answer was waited for")
 
 
-def _wallet(member: int, gain: Foreseen, due_at: int) -> Row:
-    due_at = min(due_at, gain.due_at)
-    return member, gain.pending, POINTS + gain.available, 0, 0, due_at, False, 0, due_at, 0, bytes(6)
+def _moved(member: int, gain: Foreseen, due_at: int) -> Row:
+    return member, gain.pending, POINTS + gain.available, 0, min(due_at, gain.due_at)
+
+
+def _wallet(member: int, due_at: int) -> Row:
+    return member, 0, POINTS, 0, 0, due_at, False, 0, due_at, 0, bytes(6)
 
 
 def _lot(member: int, at: int, expires_at: int) -> Row:

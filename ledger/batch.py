@@ -129,7 +129,7 @@ def _check_foreseen(decided: _Decided) -> None:
     """Raise `Misjudged` unless the wallets that were moved ahead are decided to be where they stand."""
     for member, row in decided.loaded.moved.items():
         wallet = decided.wallets.get(member)
-        if wallet is None or wallet.stands() != row[1:6]:
+        if wallet is None or wallet.stands() != (*row[1:4], 0, row[4]):
             raise Misjudged
 
 
@@ -226,9 +226,14 @@ class _Decided:
         if wallet is None:
             wallet = self.wallets[member] = self.loaded.wallet(member)
             wallet.arms_at_release = self.calendar.notice_days is None
-            if member in self.loaded.rest_due_at and wallet.look_ahead():
+            if member in self.loaded.rest_due_at and wallet.look_ahead() and self._may_write(member):
                 self.changed.add(member)
         return wallet
+
+    def _may_write(self, member: int) -> bool:
+        """Whether the member's bucket is this batch's and may be written."""
+        block = self.blocks.get(member >> 56)
+        return block is not None and not block.head.is_fenced
 
     def post(
         self, wallet: Wallet, kind: str, command: Command | None, journal: Journal, occurred_at: datetime

@@ -167,7 +167,7 @@ async def lock(
             loaded.lots.setdefault(row[0], []).append((row[0], *row[store.WALLET_WIDTH :]))
     for member, row in loaded.moved.items():
         gain = foreseen[member]
-        loaded.balances[member] = (member, row[1] - gain.pending, row[2] - gain.available, *row[3:])
+        loaded.balances[member] = store.wallet_before(row, gain.pending, gain.available)
     if len(loaded.moved) < len(foreseen):
         await _load_unmoved(wire, loaded, foreseen.keys() - loaded.moved.keys())
     return loaded
@@ -300,8 +300,9 @@ async def _load_rest_of_lots(wire: Wire, loaded: Loaded, appetite: Appetite, lat
         elif count is None or _may_need_any(row, latest):
             short.append(member)
         else:
+            loaded.lots[member] = lots[:count]
             loaded.rest_due_at[member] = moment(row[5])
-            loaded.unread_from[member] = turn(lots[-1])
+            loaded.unread_from[member] = turn(lots[min(count, most - 1)])
     if short:
         loaded.whole.update(short)
         flight = wire.flight()

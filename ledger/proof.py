@@ -144,6 +144,25 @@ INVARIANTS: Final = (
         is_cheap=True,
     ),
     by_query(
+        "due",
+        "nothing falls due before its wallet says",
+        """
+        SELECT w.bucket, format('wallet of member %s: due at %s; of its lots and holds the first is at %s',
+                                w.member, coalesce(w.next_due_at, 'infinity'), d.due_at)
+        FROM wallets w
+        JOIN (SELECT bucket, member, min(due_at) AS due_at
+              FROM (SELECT bucket, member, CASE WHEN pending > 0 THEN available_at
+                                                WHEN available > 0 AND armed_at IS NOT NULL THEN expires_at
+                                           END AS due_at
+                    FROM lots
+                    UNION ALL
+                    SELECT bucket, member, expires_at FROM holds WHERE is_open) each
+              GROUP BY 1, 2) d USING (bucket, member)
+        WHERE d.due_at < coalesce(w.next_due_at, 'infinity')
+        """,
+        is_cheap=True,
+    ),
+    by_query(
         "slices",
         "held points equal the sum of the open slices",
         """

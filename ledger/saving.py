@@ -81,11 +81,11 @@ _SAVE_HEADS: Final = _update(
     "save_heads",
     """
     UPDATE heads h
-    SET height = n.height, sequence = n.sequence, period = n.period, recorded_at = n.recorded_at,
+    SET height = n.height, operations = n.operations, period = n.period, recorded_at = n.recorded_at,
         hash = n.hash, folded = n.folded
     FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::int[], $5::timestamptz[], $6::bytea[],
                 $7::bigint[])
-         AS n (bucket, height, sequence, period, recorded_at, hash, folded)
+         AS n (bucket, height, operations, period, recorded_at, hash, folded)
     WHERE h.bucket = n.bucket
     """,
 )

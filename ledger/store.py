@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .binary import moment, point_in_time
+from .binary import INFINITY, moment, point_in_time
 from .holds import Hold, Slice
 from .kernel.packing import bigints, byteas, instants, smallints
 from .kernel.wire import Statement
@@ -30,7 +30,7 @@ ROLLBACK: Final = Statement("rollback", "ROLLBACK")
 LOCK_HEADS: Final = Statement(
     "lock_heads",
     """
-    SELECT h.bucket, h.height, h.sequence, h.period, h.recorded_at, h.hash, h.fenced IS NOT NULL, h.folded,
+    SELECT h.bucket, h.height, h.operations, h.period, h.recorded_at, h.hash, h.fenced IS NOT NULL, h.folded,
            c.now
     FROM heads h CROSS JOIN clock c
     WHERE h.bucket = ANY($1::smallint[]) ORDER BY h.bucket FOR UPDATE OF h
@@ -77,7 +77,7 @@ WALLETS: Final = Statement(
 )
 MOVE_WALLETS: Final = Statement(
     "move_wallets",
-    f"""
+    """
     UPDATE wallets w
     SET pending = w.pending + n.pending, available = w.available + n.available,
         next_due_at = nullif(least(coalesce(w.next_due_at, 'infinity'), n.due_at), 'infinity'),
@@ -89,11 +89,11 @@ MOVE_WALLETS: Final = Statement(
     WHERE w.bucket = n.bucket AND w.member = n.member
       AND NOT w.frozen AND w.merged_into IS NULL AND w.clawback_due = 0
       AND (w.next_due_at IS NULL OR w.next_due_at > $7::timestamptz)
-    RETURNING {_WALLET_COLUMNS}
-    """,  # noqa: S608
-    _WALLET_LAYOUT,
+    RETURNING w.member, w.pending, w.available, w.held, coalesce(w.next_due_at, 'infinity')
+    """,
+    "q q q q q",
 )
-"""The rows of `WALLETS` as they are afterwards, of wallets on which nothing has fallen due or is owed."""
+"""Wallets as they are afterwards, of those on which nothing has fallen due, is owed or is out of the way."""
 HOLD_MEMBERS: Final = Statement(
     "hold_members",
     """
@@ -269,6 +269,13 @@ def head(row: Row) -> Head:
     """A row of `LOCK_HEADS` without its clock."""
     bucket, height, sequence, period, recorded_at, hash_, is_fenced, folded, _ = row
     return Head(bucket, height, sequence, period, point_in_time(recorded_at), hash_, is_fenced, folded)
+
+
+def wallet_before(row: Row, pending: int, available: int) -> Row:
+    """The row of `WALLETS` that one of `MOVE_WALLETS` was, before so many points were added."""
+    member, is_pending, is_available, held, due_at = row
+    # Where its lots begin and where it was are not asked of a wallet that is moved already.
+    return member, is_pending - pending, is_available - available, held, 0, due_at, False, 0, INFINITY, 0, b""
 
 
 def lot(row: Row) -> Lot:

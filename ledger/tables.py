@@ -50,7 +50,7 @@ heads = Table(
     metadata,
     Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
     Column("height", BigInteger, nullable=False),
-    Column("sequence", BigInteger, nullable=False),
+    Column("operations", BigInteger, nullable=False),
     Column("period", Integer, nullable=False),
     Column("recorded_at", INSTANT, nullable=False),
     Column("hash", LargeBinary, nullable=False),

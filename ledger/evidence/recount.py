@@ -94,7 +94,7 @@ class Recount:
             if block.height > expected_height and is_written(block):
                 yield f"height {expected_height} is missing before {block.height}"
                 expected_height, expected_first, previous = block.height, block.first, None
-            end = following.first if following is not None else compose(head.bucket, head.sequence + 1)
+            end = following.first if following is not None else compose(head.bucket, head.operations + 1)
             members = await _members(operation_rows, block, expected_first, end, strays)
             linked = following.previous if following is not None else bytes(head.hash)
             expected = Expected(expected_height, expected_first, previous, linked)

@@ -130,7 +130,8 @@ BEYOND = (
     "DELETE FROM calendar",
     "UPDATE stock_at_fence SET points = 0",
     "DELETE FROM stock_at_fence",
-    "INSERT INTO heads (bucket, height, sequence, period, recorded_at, hash) VALUES (65, 0, 0, 1, now(), '')",
+    "INSERT INTO heads (bucket, height, operations, period, recorded_at, hash) "
+    "VALUES (65, 0, 0, 1, now(), '')",
     "DELETE FROM heads",
     "TRUNCATE heads",
     "DELETE FROM wallets",

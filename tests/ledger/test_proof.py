@@ -57,6 +57,7 @@ async def test_every_invariant_holds_after_a_busy_time(busy: Ledger, database: D
         ("UPDATE wallets SET available = available + 1 WHERE member = {m}", "lots"),
         ("UPDATE lots SET available = available + 1 WHERE id = (SELECT min(id) FROM lots)", "lots"),
         ("UPDATE wallets SET lots_from = 'infinity' WHERE member = {m}", "lots_from"),
+        ("UPDATE wallets SET next_due_at = NULL WHERE member = {m}", "due"),
         ("UPDATE slices SET points = points + 1 WHERE hold = (SELECT min(hold) FROM slices)", "slices"),
         ("UPDATE flows SET points = points + 1 WHERE operation = 'burn' AND bucket = 0", "flows"),
         ("UPDATE flows SET hash = hash + 1 WHERE operation = 'burn' AND bucket = 0", "flow_hashes"),

@@ -23,7 +23,19 @@ from ledger.tables import wallets
 from ledger.wallet import Wallet, lot_id, new_wallet
 
 from . import proving
-from .builders import FAR, MEMBER, START, a_burn, a_return, a_transfer, a_void, an_authorization, an_earn
+from .builders import (
+    FAR,
+    MEMBER,
+    START,
+    a_burn,
+    a_capture,
+    a_return,
+    a_transfer,
+    a_void,
+    an_authorization,
+    an_earn,
+)
+from .instances import code
 
 OTHER = compose(MEMBER >> 56, 2)
 NOTHING = Rest(INFINITY, NONE_LEFT)
@@ -181,6 +193,24 @@ async def test_a_wallet_that_falls_due_later_than_it_says_is_put_right_by_the_sw
     await ledger.advance(SOON[1])
     assert await ledger.balance(MEMBER) == Balance(available=30)
     await proving.holds(database)
+
+
+@pytest.mark.parametrize("reason", ["read-only", "another bucket's"])
+async def test_a_wallet_is_put_right_only_in_a_batch_of_its_bucket_that_may_write(
+    reason: str, ledger: Ledger, database: Database
+) -> None:
+    await ledger.submit_many([an_earn(10, expires_at=at) for at in SOON])
+    await ledger.submit(a_burn(10))
+    await _let_pass(ledger, database, SOON[0])
+    if reason == "read-only":
+        async with database.writer.begin() as connection:
+            await connection.execute(text("UPDATE heads SET fenced = 'a test'"))
+        outcome = await ledger.submit(a_burn(1))
+    else:
+        outcome = await ledger.submit(a_capture(compose(8, 1), 1, member=MEMBER))
+
+    assert code(outcome) == ("READ_ONLY" if reason == "read-only" else "HOLD_NOT_FOUND")
+    assert await _due_at(database) == SOON[0]
 
 
 async def test_a_burn_comes_after_what_has_fallen_due_on_any_lot(ledger: Ledger, database: Database) -> None:

@@ -162,7 +162,7 @@ async def test_history_written_anew_by_the_owner_is_not_what_was_sealed(owner: A
     await owner.execute(text("DELETE FROM blocks WHERE bucket = 7"))
     await owner.execute(
         text(
-            "UPDATE heads SET height = 0, sequence = 0, hash = decode(repeat('00', 32), 'hex') "
+            "UPDATE heads SET height = 0, operations = 0, hash = decode(repeat('00', 32), 'hex') "
             "WHERE bucket = 7"
         )
     )
