@@ -14,7 +14,7 @@ import msgspec
 
 from . import lookback, saving, store
 from .allowances import Allowance, Place
-from .binary import instant, key_row
+from .binary import instant, key_rows
 from .block import Block, salts
 from .commands import Command, PassFence, PostMoney, Refused, Settle
 from .counters import Key
@@ -202,6 +202,7 @@ class _Decided:
         self.wallets: dict[int, Wallet] = {}
         self.changed: set[int] = set()
         self.claimed: dict[bytes, tuple[int, int]] = {}
+        self.key_rows: list[bytes] = []
         self.outcomes: dict[int, tuple[Outcome, bytes]] = {}
         self.new_lots: dict[int, tuple[int, Lot]] = {}
         self.changed_lots: dict[int, tuple[int, Lot]] = {}
@@ -400,8 +401,10 @@ def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
 def _claim(decided: _Decided, command: Command, keys: Keys, outcome: Outcome) -> Outcome:
     """Let the operation own its key, and its receipt and member token if it was accepted."""
     place = (outcome.operation, instant(outcome.recorded_at))
-    for claim in keys.all if outcome.refused is None else (keys.own,):
+    claims = keys.all if outcome.refused is None else (keys.own,)
+    for claim in claims:
         decided.claimed[claim] = place
+    decided.key_rows += key_rows(claims, *place)
     decided.outcomes[outcome.operation] = (outcome, command.digest)
     msgspec.structs.force_setattr(outcome, "detail", command.detail)
     return outcome
@@ -501,7 +504,7 @@ async def _write(wire: Wire, decided: _Decided) -> None:
     flight = wire.flight()
     written = [block for block in decided.blocks.values() if block.operations or block.moved_fences]
     if written:
-        saving.write_operations(flight, _key_rows(decided), written)
+        saving.write_operations(flight, decided.key_rows, written)
         flight.depart()  # PostgreSQL writes them down while the blocks are closed
         for block in written:
             block.close()
@@ -510,13 +513,6 @@ async def _write(wire: Wire, decided: _Decided) -> None:
         lookback.save(flight, decided.changed_dues.values(), decided.marks.values())
     flight.run(store.COMMIT)
     await flight.land()
-
-
-def _key_rows(decided: _Decided) -> list[bytes]:
-    return [
-        key_row(claim, operation, recorded_at)
-        for claim, (operation, recorded_at) in sorted(decided.claimed.items())
-    ]
 
 
 def _changes(decided: _Decided, written: Sequence[Block]) -> saving.Changes:

@@ -23,7 +23,9 @@ _TRAILER: Final = b"\xff\xff"
 _OPERATION: Final = Struct(">h ih iq iq iq iq ii ii ii ii ii iq iq iq")
 _OPERATION_COLUMNS: Final = 24
 _LINE: Final = Struct(">h ih iq ih iq ih iq ih iq iq i3s ii ii ii ii ii ii ii iq")
-_KEY: Final = Struct(">h i2s i16s iq iq")
+_KEY_HEAD: Final = Struct(">h i").pack(4, 2)
+_KEY_LENGTH: Final = Struct(">i").pack(16)
+_KEY_PLACE: Final = Struct(">iq iq").pack
 _LOT: Final = Struct(">h ih iq iq ii ii ii iq iq iq iq iq")
 _WALLET: Final = Struct(">h ih iq iq iq iq iq")
 _HOLD: Final = Struct(">h ih iq iq ii ii ii iq i? i?")
@@ -205,9 +207,10 @@ def line_row(
     )
 
 
-def key_row(claim: bytes, operation: int, recorded_at: int) -> bytes:
-    """A row of `keys` for a claim (`ledger.keys`); `recorded_at` as `instant` gives it."""
-    return _KEY.pack(4, 2, claim[:2], 16, claim[2:], 8, operation, 8, recorded_at)
+def key_rows(claims: Iterable[bytes], operation: int, recorded_at: int) -> list[bytes]:
+    """Rows of `keys` for an operation's claims (`ledger.keys`); `recorded_at` as `instant` gives it."""
+    place = _KEY_PLACE(8, operation, 8, recorded_at)
+    return [_KEY_HEAD + claim[:2] + _KEY_LENGTH + claim[2:] + place for claim in claims]
 
 
 def lot_row(member: int, lot: Any) -> bytes:

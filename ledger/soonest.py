@@ -31,9 +31,11 @@ def burned(commands: Iterable[Command]) -> Mapping[int, int]:
     points: dict[int, int] = {}
     others: set[int] = set()
     for command in commands:
-        if isinstance(command, Burn | Authorize):
+        if isinstance(command, Earn):
+            continue
+        if isinstance(command, (Burn, Authorize)):
             points[command.member] = points.get(command.member, 0) + command.points
-        elif not isinstance(command, Earn):
+        else:
             others.add(command.member)
     return {member: needed for member, needed in points.items() if member not in others}
 
