@@ -21,7 +21,7 @@ LAST_MARK: Final = """
 _FOLD: Final = text(f"""
     WITH reached AS MATERIALIZED (
         SELECT h.bucket, m.last, least(h.last, m.last + :most) AS upto
-        FROM (SELECT bucket, bucket::bigint << 56 | sequence AS last FROM heads) h
+        FROM (SELECT bucket, bucket::bigint << 56 | operations AS last FROM heads) h
         CROSS JOIN LATERAL (SELECT coalesce(({LAST_MARK}), h.bucket::bigint << 56) AS last) m
         WHERE h.last > m.last
     ), taken AS MATERIALIZED (

@@ -165,7 +165,7 @@ async def test_no_event_is_lost_between_the_commit_and_the_log(
         assert [id_ for id_ in ids if id_ >> 56 == bucket] == [
             first + n for first, count in spans for n in range(count)
         ]
-        assert sum(count for _, count in spans) == head.sequence
+        assert sum(count for _, count in spans) == head.operations
         assert [block.recorded_at for block in own] == sorted(block.recorded_at for block in own)
 
 
