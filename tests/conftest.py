@@ -23,10 +23,9 @@ SOAK = "KOPILKA_SOAK_SECONDS"
 _SEED = "KOPILKA_SOAK_SEED"
 
 
+# How fast a machine is says nothing of the code; the first text drawn takes a second.
 settings.register_profile("tests", deadline=None, suppress_health_check=(HealthCheck.too_slow,))
-settings.load_profile(
-    "tests"
-)  # how fast a machine is says nothing of the code; the first text drawn takes a second
+settings.load_profile("tests")
 
 MUTANTS = "mutants"
 """The profile of `make mutants`: the same examples each time, whatever the machine does meanwhile, and no

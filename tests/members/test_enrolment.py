@@ -187,9 +187,8 @@ def test_ids_never_meet_when_the_number_of_home_buckets_changes(
     buckets: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {member_id(number) for number in range(1, 641)}
-    before |= {
-        compose((number - 1) % 64, (number - 1) // 64 + 1) for number in range(1, 641)
-    }  # numbered by bucket, as once
+    # As they were numbered once: by bucket.
+    before |= {compose((number - 1) % 64, (number - 1) // 64 + 1) for number in range(1, 641)}
     monkeypatch.setattr("ledger.kernel.ids.HOME_BUCKETS", buckets)
 
     assert before.isdisjoint(member_id(number) for number in range(641, 2_000))
