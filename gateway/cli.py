@@ -19,6 +19,7 @@ from .commands.period import period_app
 from .commands.proof import proof_app, verify_command
 from .commands.prove import prove_command
 from .commands.replay import replay_app
+from .commands.rewrap import rewrap_command
 from .commands.schema import schema_command
 from .commands.seal import seal_app
 from .commands.serve import serve_command
@@ -48,6 +49,7 @@ app.command("backup")(backup_command)
 app.command("restore")(restore_command)
 app.command("verify")(verify_command)
 app.command("balance")(balance_command)
+app.command("rewrap")(rewrap_command)
 
 app.add_typer(period_app, name="period")
 app.add_typer(seal_app, name="seal")

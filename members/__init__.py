@@ -5,7 +5,7 @@ from .enrolment import Enrolled, enrol
 from .finding import Found, find, find_many
 from .handles import Handles
 from .identifiers import MemberNotFound, read_card, read_phone
-from .keys import MasterKeys
+from .keys import MasterKeys, UnknownKeyVersion
 from .merging import Merged, SamePerson, merge_members
 from .newcomers import (
     Arrival,
@@ -41,6 +41,7 @@ __all__ = [
     "SamePerson",
     "StepUpRequired",
     "Tokens",
+    "UnknownKeyVersion",
     "consents_of",
     "enrol",
     "enrol_many",

@@ -19,8 +19,9 @@ from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.seal import NotGenuine, Seal, from_file, to_file
 from ledger.evidence.seal_keys import SealKeysSealed, public_keys
 from ledger.evidence.sealing import ChainBroken
+from partners.events import record
 
-from .installation import DataOption, JsonOption, installed
+from .installation import DataOption, JsonOption, installed, who
 
 seal_app: Final = typer.Typer(help="See, keep and check the signed roots of periods.", no_args_is_help=True)
 
@@ -70,6 +71,13 @@ def verify_command(period: OrdinalArgument, against: AgainstOption = None, data:
     typer.echo(f"The seal of period {period} is good{also}. Operations and lines: kopilka prove --chain.")
 
 
+@seal_app.command("new-key")
+def new_key_command(data: DataOption = None) -> None:
+    """Make a new key that signs seals from now on. Those of the older keys stay good and published."""
+    key_id = asyncio.run(_renew(installed(data)))
+    typer.echo(f"Seals are signed with key {key_id} from now on.")
+
+
 def read_seal(file: Path) -> Seal:
     """The seal in a file, its signature checked. Raises `Unable`."""
     try:
@@ -104,6 +112,16 @@ async def _make(settings: Settings) -> list[Seal]:
             except (ChainBroken, SealKeysSealed) as reason:
                 raise Unable(f"Period {span.period} is not sealed: {reason}.") from None
         return made
+
+
+async def _renew(settings: Settings) -> str:
+    keys = seal_keys_of(master_keys(settings))
+    async with open_database(settings) as database:
+        at = (await ProgrammeClock.read(database)).clock.now()
+        async with database.writer.begin() as connection:
+            key_id = (await keys.renew(connection, at=at)).key_id
+            await record(connection, "seal_key.made", at=at, body={"key": key_id, "by": who()})
+    return key_id
 
 
 async def _find(settings: Settings, period: int) -> tuple[Seal, bytes]:

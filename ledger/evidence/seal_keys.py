@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -28,6 +28,9 @@ PURPOSE: Final = "ledger/seal-keys"
 _NONCE_BYTES: Final = 12
 _MAKING: Final = 0x7365616C6B
 """The advisory lock of whoever makes a key: «sealk» in hexadecimal."""
+
+_NEWEST: Final = select(seal_keys).order_by(seal_keys.c.made_at.desc(), seal_keys.c.key_id).limit(1)
+_TICK: Final = timedelta(microseconds=1)
 
 
 class SealKeysSealed(Exception):
@@ -54,18 +57,23 @@ class SealKeys:
 
     async def signer(self, connection: AsyncConnection, *, at: datetime) -> Signer:
         """The newest key, made now if there is none. Raises `SealKeysSealed`."""
-        query = select(seal_keys).order_by(seal_keys.c.made_at.desc(), seal_keys.c.key_id).limit(1)
-        row = (await connection.execute(query)).first()
+        row = (await connection.execute(_NEWEST)).first()
         if row is None:
             await connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(_NEWEST)).first()
         if row is None:
-            return await self.make(connection, at=at)
+            return await self._make(connection, at=at)
         private = self._open(row.key_id, bytes(row.sealed))
         return Signer(row.key_id, Ed25519PrivateKey.from_private_bytes(private))
 
-    async def make(self, connection: AsyncConnection, *, at: datetime) -> Signer:
-        """A new key pair, which signs from now on; the older ones stay published."""
+    async def renew(self, connection: AsyncConnection, *, at: datetime) -> Signer:
+        """A new key pair, which signs from now on, whoever can open the last; older ones stay published."""
+        await connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+        last = (await connection.execute(_NEWEST)).first()
+        # A driven clock may stand where it stood when the last was made.
+        return await self._make(connection, at=at if last is None else max(at, last.made_at + _TICK))
+
+    async def _make(self, connection: AsyncConnection, *, at: datetime) -> Signer:
         private = Ed25519PrivateKey.generate()
         public = private.public_key().public_bytes_raw()
         key_id, nonce = key_id_of(public), os.urandom(_NONCE_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -27,6 +28,13 @@ def settings_of(urls: Urls) -> Settings:
         redis_url=SecretStr(urls.redis),
         master_key=SecretStr(MASTER_KEY),
     )
+
+
+def name_in_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings, data: Path) -> None:
+    """Let commands find the installation of `settings`; their data folder is `data`."""
+    for name in ("database_url", "owner_url", "reader_url", "redis_url", "master_key"):
+        monkeypatch.setenv(f"KOPILKA_{name.upper()}", settings.require(name))
+    monkeypatch.setenv("KOPILKA_DATA_DIR", str(data))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from gateway.settings import Settings
 from gateway.unable import Unable
 from gateway.worker import fold_tallies
 from tests.gateway.coalition import PHONE, Coalition, a_burn, a_receipt, an_earn, partner_id
+from tests.gateway.conftest import name_in_environment
 
 MEMBER = """query ($h: String!, $at: DateTime!, $c: BalanceClock!) {
     balanceAsOf(handle: $h, asOf: $at, clock: $c) { available shown } }"""
@@ -105,9 +106,7 @@ async def test_the_command_line_tells_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("database_url", "owner_url", "reader_url", "redis_url", "master_key"):
-        monkeypatch.setenv(f"KOPILKA_{name.upper()}", settings.require(name))
-    monkeypatch.setenv("KOPILKA_DATA_DIR", str(tmp_path))
+    name_in_environment(monkeypatch, settings, tmp_path)
     early = ("--as-of", (began + timedelta(hours=2)).isoformat())
 
     by_phone = await asyncio.to_thread(run, "--phone", PHONE, *early)

@@ -15,6 +15,7 @@ from gateway.cli import app
 from gateway.settings import Settings
 from gateway.unable import Unable
 from tests.gateway.coalition import Coalition, a_key, partner_id
+from tests.gateway.conftest import name_in_environment
 
 PAYLOAD = """
     balanceImport {
@@ -158,9 +159,7 @@ async def test_only_the_operator_takes_a_programme_over(coalition: Coalition) ->
 @pytest.fixture
 def at_home(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shell whose environment names the test's installation."""
-    for name in ("database_url", "owner_url", "reader_url", "redis_url", "master_key"):
-        monkeypatch.setenv(f"KOPILKA_{name.upper()}", settings.require(name))
-    monkeypatch.setenv("KOPILKA_DATA_DIR", str(tmp_path / "data"))
+    name_in_environment(monkeypatch, settings, tmp_path / "data")
     return tmp_path
 
 

@@ -19,7 +19,7 @@ from gateway.unable import Unable
 from tests import servers
 from tests.conftest import START
 from tests.gateway.coalition import a_coalition
-from tests.gateway.conftest import settings_of
+from tests.gateway.conftest import name_in_environment, settings_of
 from tests.gateway.test_finance import trade
 from tests.servers import Running
 
@@ -30,9 +30,7 @@ def environment(run: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     urls = asyncio.run(servers.fresh_database(START))
     settings = settings_of(urls)
     asyncio.run(_january(settings))
-    for name in ("database_url", "owner_url", "reader_url", "redis_url", "master_key"):
-        monkeypatch.setenv(f"KOPILKA_{name.upper()}", settings.require(name))
-    monkeypatch.setenv("KOPILKA_DATA_DIR", str(tmp_path / "none"))
+    name_in_environment(monkeypatch, settings, tmp_path / "none")
     yield
     asyncio.run(servers.drop_database(urls))
 
