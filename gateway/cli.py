@@ -7,6 +7,7 @@ from typing import Final
 
 import typer
 
+from . import logging
 from .commands.archive import archive_command
 from .commands.backup import backup_command, restore_command
 from .commands.balance import balance_command
@@ -30,7 +31,6 @@ from .unable import Unable
 
 app: Final = typer.Typer(
     name="kopilka",
-    help="Kopilka: one points currency for many merchants.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,6 +58,12 @@ app.add_typer(bucket_app, name="bucket")
 app.add_typer(settlement_app, name="settlement")
 app.add_typer(import_app, name="import")
 app.add_typer(replay_app, name="replay")
+
+
+@app.callback()
+def begin() -> None:
+    """Kopilka: one points currency for many merchants."""
+    logging.to_standard_error()
 
 
 def main() -> None:

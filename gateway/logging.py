@@ -52,6 +52,11 @@ def configure(*, level: int = logging.INFO) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def to_standard_error() -> None:
+    """Until `configure`, what is logged is for whoever sits there: it stays out of a command's answer."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     found = request_id.get()
     if found is not None:

@@ -150,7 +150,7 @@ def _meaning(error: BaseException, *, is_careful: bool) -> Exception | None:
     if isinstance(error, ServerRefused):
         if error.constraint == saving.KEYS_ARE_UNIQUE and not is_careful:
             return Misjudged()
-        if error.code == saving.DIVISION_BY_ZERO:
+        if error.code == store.DIVISION_BY_ZERO:
             return StateLost("a row of state that must be there is not")
     return None
 

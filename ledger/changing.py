@@ -10,7 +10,7 @@ from .holds import Hold
 from .kernel.packing import bigints, instants, ints, smallints
 from .kernel.wire import Flight, Statement, Wire
 from .lots import Lot
-from .store import LOT_COLUMNS, LOT_LAYOUT, of_lots, of_members
+from .store import LOT_COLUMNS, LOT_LAYOUT, of_lots, of_members, update_of_all
 from .wallet import Wallet
 
 Row = tuple[Any, ...]
@@ -34,7 +34,7 @@ _OF_OBLIGOR: Final = Statement(
     """,  # noqa: S608
     LOT_LAYOUT,
 )
-_RESET_LOTS: Final = Statement(
+_RESET_LOTS: Final = update_of_all(
     "reset_lots",
     """
     UPDATE lots l
@@ -44,7 +44,7 @@ _RESET_LOTS: Final = Statement(
     WHERE l.bucket = n.bucket AND l.member = n.member AND l.id = n.id
     """,
 )
-_RESET_SLICES: Final = Statement(
+_RESET_SLICES: Final = update_of_all(
     "reset_slices",
     """
     UPDATE slices s SET obligor = n.obligor, expires_at = n.expires_at
@@ -53,7 +53,7 @@ _RESET_SLICES: Final = Statement(
     WHERE s.bucket = n.bucket AND s.hold = n.hold AND s.ordinal = n.ordinal
     """,
 )
-_SAVE_SURVIVORS: Final = Statement(
+_SAVE_SURVIVORS: Final = update_of_all(
     "save_survivors",
     """
     UPDATE wallets w SET merged_into = n.survivor
@@ -64,7 +64,7 @@ _SAVE_SURVIVORS: Final = Statement(
 
 
 async def named_lots(wire: Wire, named: Sequence[tuple[int, int]]) -> list[Row]:
-    """The lots (member, lot id), whatever they hold; by the primary key."""
+    """The lots (member, lot id), whatever they hold: looked for among all of their members."""
     flight = wire.flight()
     flight.run(_NAMED, *of_lots(named))
     return (await flight.land())[0]

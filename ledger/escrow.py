@@ -22,6 +22,7 @@ from .allowances import Allowance, Need, Place, Short
 from .kernel.ids import MEMBER_BUCKETS
 from .kernel.packing import bigint, bigints, ints, smallint, smallints, texts
 from .kernel.wire import Flight, Row, Statement, Wire, WireLost
+from .store import update_of_all
 
 CHUNKS: Final = 128
 """An escrow is filled with this part of what the pool has left, or with what is needed if that is more."""
@@ -38,7 +39,7 @@ _LOAD: Final = Statement(
     """,
     "i q q q q",
 )
-_SAVE: Final = Statement(
+_SAVE: Final = update_of_all(
     "save_allowances",
     """
     UPDATE allowances a SET used = n.used

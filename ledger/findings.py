@@ -67,7 +67,7 @@ async def take_down(connection: AsyncConnection, found: Sequence[Finding], *, at
     """
     if not found:
         return []
-    blamed = sorted({finding.bucket for finding in found if finding.bucket is not None})
+    blamed = {finding.bucket: finding.invariant for finding in reversed(found) if finding.bucket is not None}
     lock = select(heads.c.bucket).where(heads.c.bucket.in_(blamed)).order_by(heads.c.bucket)
     await connection.execute(lock.with_for_update())
     rows = [
@@ -84,13 +84,9 @@ async def take_down(connection: AsyncConnection, found: Sequence[Finding], *, at
         insert(findings).values(rows).on_conflict_do_nothing().returning(*_COLUMNS)
     )
     new = [Known(**row._asdict()) for row in written]
-    for finding in found:
-        if finding.bucket is not None:
-            await connection.execute(
-                update(heads)
-                .where(heads.c.bucket == finding.bucket, heads.c.fenced.is_(None))
-                .values(fenced=f"proof: {finding.invariant}")
-            )
+    for bucket, invariant in blamed.items():
+        fence = update(heads).where(heads.c.bucket == bucket, heads.c.fenced.is_(None))
+        await connection.execute(fence.values(fenced=f"proof: {invariant}"))
     return new
 
 

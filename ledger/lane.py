@@ -14,7 +14,6 @@ from datetime import date, datetime
 from time import monotonic
 from typing import Final
 
-import asyncpg
 import structlog
 
 from .allowances import Short
@@ -22,6 +21,7 @@ from .batch import Answer, CalendarOutrun, Fault, run
 from .commands import Command
 from .escrow import Pools
 from .fence import Calendar
+from .kernel.database import is_server_lost
 from .kernel.ids import BUCKETS, MEMBER_BUCKETS, TREASURY
 from .kernel.refusals import Throttled
 from .kernel.wire import ServerRefused, Wire
@@ -38,17 +38,6 @@ CAREFUL_BATCHES: Final = 64
 """How many batches of a lane look first, after one that met a repeat or the like: they come together."""
 
 DEADLOCK: Final = "40P01"
-
-_SERVER_LOST: Final = (
-    OSError,  # `WireLost` is one
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-)
-"""What is said by a server that is gone, going, or not back yet."""
 
 
 class LedgerFault(Exception):
@@ -237,10 +226,14 @@ class Lanes:
     async def _answers(
         self, connection: Connection, lane: Lane, commands: Sequence[Command]
     ) -> Sequence[Answer]:
-        calendar_is_fresh = False
+        calendar_is_fresh = has_outrun = False
         short: Short | None = None
         while True:
             try:
+                if has_outrun:
+                    # Another process may have extended it; if nobody has, the last period goes on.
+                    self.calendar = await self._read_calendar()
+                    calendar_is_fresh, has_outrun = True, False
                 if short is not None:
                     is_enough = await self._pools.call_back(short.needs, is_alone=len(commands) == 1)
                     short = None
@@ -256,17 +249,16 @@ class Lanes:
                 lane.careful_batches = CAREFUL_BATCHES
             except Short as needed:
                 short = needed
-            except _SERVER_LOST as error:
-                # Whether it was committed is not known: the keys tell when it is posted again.
-                log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
-                lane.careful_batches = CAREFUL_BATCHES
-                await asyncio.sleep(RETRY_SECONDS)
             except CalendarOutrun:
-                # Another process may have extended it; if nobody has, the last period goes on.
-                self.calendar = await self._read_calendar()
-                calendar_is_fresh = True
+                has_outrun = True
             except Exception as error:  # noqa: BLE001 - whoever waits must get an answer, whatever it was
                 if isinstance(error, ServerRefused) and error.code == DEADLOCK:
+                    continue
+                if is_server_lost(error):
+                    # Whether it was committed is not known: the keys tell when it is posted again.
+                    log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
+                    lane.careful_batches = CAREFUL_BATCHES
+                    await asyncio.sleep(RETRY_SECONDS)
                     continue
                 if len(commands) == 1:
                     return [Fault(error)]

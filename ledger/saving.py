@@ -36,26 +36,17 @@ from .kernel.packing import (
 )
 from .kernel.wire import Flight, Statement
 from .lots import Lot
-from .store import of_members
+from .store import of_members, update_of_all
 from .tables import blocks, holds, keys, lines, lots, operations, slices, wallets
 from .transit_saving import save_transits
 from .transits import Conclusion, Transit
 from .wallet import Wallet
 
-_ALL_FOUND: Final = "SELECT 1 / (count(*) = cardinality($1))::int FROM moved"
-DIVISION_BY_ZERO: Final = "22012"
-"""What `_ALL_FOUND` ends with when a row of state is missing."""
-
 KEYS_ARE_UNIQUE: Final = "pk_keys"
 """The constraint that a key claimed before violates."""
 
 
-def _update(name: str, update: str) -> Statement:
-    """`update` by arrays, of which the first is as long as it must find rows."""
-    return Statement(name, " ".join(("WITH moved AS (", update, "RETURNING 1)", _ALL_FOUND)))
-
-
-_SAVE_WALLETS: Final = _update(
+_SAVE_WALLETS: Final = update_of_all(
     "save_wallets",
     """
     UPDATE wallets w
@@ -69,7 +60,7 @@ _SAVE_WALLETS: Final = _update(
     WHERE w.ctid = n.place AND w.bucket = n.bucket AND w.member = n.member
     """,
 )
-_SAVE_FROZEN: Final = _update(
+_SAVE_FROZEN: Final = update_of_all(
     "save_frozen",
     """
     UPDATE wallets w SET frozen = n.frozen
@@ -77,7 +68,7 @@ _SAVE_FROZEN: Final = _update(
     WHERE w.bucket = n.bucket AND w.member = n.member
     """,
 )
-_SAVE_HEADS: Final = _update(
+_SAVE_HEADS: Final = update_of_all(
     "save_heads",
     """
     UPDATE heads h
@@ -89,7 +80,7 @@ _SAVE_HEADS: Final = _update(
     WHERE h.bucket = n.bucket
     """,
 )
-_SAVE_LOTS: Final = _update(
+_SAVE_LOTS: Final = update_of_all(
     "save_lots",
     """
     UPDATE lots l
@@ -100,7 +91,7 @@ _SAVE_LOTS: Final = _update(
     WHERE l.ctid = n.place AND l.bucket = n.bucket AND l.member = n.member AND l.id = n.id
     """,
 )
-_SAVE_HOLDS: Final = _update(
+_SAVE_HOLDS: Final = update_of_all(
     "save_holds",
     """
     UPDATE holds h SET is_open = n.is_open, has_lapsed = n.has_lapsed
@@ -109,7 +100,7 @@ _SAVE_HOLDS: Final = _update(
     WHERE h.bucket = n.bucket AND h.id = n.id
     """,
 )
-_SAVE_SLICES: Final = _update(
+_SAVE_SLICES: Final = update_of_all(
     "save_slices",
     """
     UPDATE slices s SET captured = n.captured, released = n.released

@@ -1,8 +1,8 @@
 """What a batch reads: statements bound to the buckets whose heads it locks, and rows as values.
 
-A lane of one bucket binds it by equality, which a distributed table routes to one shard; a
-lane of several binds the pairs (bucket, key). Look-ups rely on primary keys alone. An instant
-that is not there comes as infinity, so that rows have one width.
+Each binds the pairs (bucket, key), so that it can be told which buckets it is about. Look-ups rely
+on primary keys alone; of a lot known by its id, on the part of the key that its member is. An
+instant that is not there comes as infinity, so that rows have one width.
 """
 
 from __future__ import annotations
@@ -22,6 +22,16 @@ from .lots import Lot
 
 Row = tuple[Any, ...]
 Params = tuple[bytes, ...]
+
+_ALL_FOUND: Final = "SELECT 1 / (count(*) = cardinality($1))::int FROM moved"
+DIVISION_BY_ZERO: Final = "22012"
+"""What an update ends with when a row of state is missing."""
+
+
+def update_of_all(name: str, update: str) -> Statement:
+    """`update` by arrays, of which the first is as long as it must find rows."""
+    return Statement(name, " ".join(("WITH moved AS (", update, "RETURNING 1)", _ALL_FOUND)))
+
 
 BEGIN: Final = Statement("begin", "BEGIN ISOLATION LEVEL READ COMMITTED")
 COMMIT: Final = Statement("commit", "COMMIT")

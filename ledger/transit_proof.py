@@ -14,7 +14,7 @@ _MOVED: Final = f"""
 """  # noqa: S608 - constants, here and below
 _PROGRAMME_TIME: Final = "(SELECT CASE WHEN is_driven THEN now ELSE clock_timestamp() END FROM clock)"
 
-QUERIES: Final = (
+OF_HISTORY: Final = (
     (
         "in_transit",
         "what is in transit is what open transits hold, or nothing once they have arrived",
@@ -38,34 +38,6 @@ QUERIES: Final = (
                    WHERE kind IN ('transfer_done', 'transfer_back', 'merge_done') AND refusal = ''
                    GROUP BY bucket, reference) o ON o.bucket = t.bucket AND o.reference = t.id
         WHERE coalesce(o.ends, 0) <> (t.state <> 'open')::int
-        """,
-    ),
-    (
-        "transit_age",
-        "no points are on their way for more than an hour",
-        f"""
-        SELECT NULL::smallint, format('transit %s is on its way since %s', id, opened_at)
-        FROM transits
-        WHERE state = 'open' AND opened_at < {_PROGRAMME_TIME} - interval '1 hour'
-        """,  # noqa: S608
-    ),
-    (
-        "merged",
-        "a merged member keeps nothing but what is held, and a survivor is found for everyone",
-        """
-        WITH RECURSIVE heirs AS (
-            SELECT member, merged_into, 1 AS steps FROM wallets WHERE merged_into IS NOT NULL
-            UNION ALL
-            SELECT h.member, w.merged_into, h.steps + 1
-            FROM heirs h JOIN wallets w ON w.member = h.merged_into
-            WHERE w.merged_into IS NOT NULL AND h.steps < 1000
-        )
-        SELECT bucket, format('merged member %s has %s available, %s pending, owes %s',
-                              member, available, pending, clawback_due)
-        FROM wallets WHERE merged_into IS NOT NULL AND available + pending + clawback_due > 0
-        UNION ALL
-        SELECT (member >> 56)::smallint, format('member %s has no survivor at the end of the chain', member)
-        FROM heirs WHERE steps = 1000
         """,
     ),
     (
@@ -95,4 +67,36 @@ QUERIES: Final = (
         """,
     ),
 )
-"""(name, claim, query), as `ledger.proof.by_query` takes them."""
+"""(name, claim, query), as `ledger.proof.by_query` takes them. Months of stock take as long as history."""
+
+OF_STATE: Final = (
+    (
+        "transit_age",
+        "no points are on their way for more than an hour",
+        f"""
+        SELECT NULL::smallint, format('transit %s is on its way since %s', id, opened_at)
+        FROM transits
+        WHERE state = 'open' AND opened_at < {_PROGRAMME_TIME} - interval '1 hour'
+        """,  # noqa: S608
+    ),
+    (
+        "merged",
+        "a merged member keeps nothing but what is held, and a survivor is found for everyone",
+        """
+        WITH RECURSIVE heirs AS (
+            SELECT member, merged_into, 1 AS steps FROM wallets WHERE merged_into IS NOT NULL
+            UNION ALL
+            SELECT h.member, w.merged_into, h.steps + 1
+            FROM heirs h JOIN wallets w ON w.member = h.merged_into
+            WHERE w.merged_into IS NOT NULL AND h.steps < 1000
+        )
+        SELECT bucket, format('merged member %s has %s available, %s pending, owes %s',
+                              member, available, pending, clawback_due)
+        FROM wallets WHERE merged_into IS NOT NULL AND available + pending + clawback_due > 0
+        UNION ALL
+        SELECT (member >> 56)::smallint, format('member %s has no survivor at the end of the chain', member)
+        FROM heirs WHERE steps = 1000
+        """,
+    ),
+)
+"""The same, of those that read state alone."""

@@ -10,7 +10,7 @@ import msgspec
 from .binary import instant, point_in_time
 from .kernel.packing import bigints, byteas, instants, texts
 from .kernel.wire import Flight, Statement, Wire
-from .store import of_members
+from .store import of_members, update_of_all
 from .transits import Conclusion, Part, State, Transit
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -32,7 +32,7 @@ _OPEN: Final = Statement(
                          $6::timestamptz[], $7::text[], $8::text[], $9::bigint[], $10::bytea[])
     """,
 )
-_CONCLUDE: Final = Statement(
+_CONCLUDE: Final = update_of_all(
     "conclude_transits",
     """
     UPDATE transits t SET state = n.state, refusal = n.refusal

@@ -113,7 +113,8 @@ async def drive_novation(
             await holder.rollback()
             return await _next_round(database, ledger, novation, at, most)
         finally:
-            await holder.execute(text("SELECT pg_advisory_unlock(:lock, :id)"), lock)
+            if taken:
+                await holder.execute(text("SELECT pg_advisory_unlock(:lock, :id)"), lock)
 
 
 async def drive_novations(database: Database, ledger: Ledger, *, at: datetime) -> int:

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -84,7 +85,7 @@ async def _looked(name: str, look: Look, settings: Settings) -> Finding:
         return Finding(name=name, is_well=False, found=str(sick), advice=sick.advice)
     except Unable as reason:
         return Finding(name=name, is_well=False, found=str(reason), advice=_START)
-    except (OSError, RedisError, asyncpg.PostgresError) as fault:
+    except (OSError, RedisError, asyncpg.PostgresError, SQLAlchemyError) as fault:
         found = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         return Finding(name=name, is_well=False, found=found, advice=_START)
 
@@ -131,6 +132,7 @@ async def _queue(settings: Settings) -> str:
 
 
 async def _migrations(settings: Settings) -> str:
+    await reach(settings.require("owner_url"))
     owner = make_url(settings.require("owner_url")).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(owner, poolclass=NullPool)
     try:

@@ -21,7 +21,7 @@ from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.recount import Counted, Recount
 from ledger.kernel.database import Database
 from ledger.kernel.ids import BUCKETS
-from ledger.proof import Finding, Proof
+from ledger.proof import Finding, Proof, few_of_each_bucket
 from settlement import audits
 
 from .installation import DataOption, JsonOption, installed
@@ -86,7 +86,7 @@ async def recount(database: Database, tell: _Progress) -> tuple[Counted, list[Fi
         running = Recount(connection, tell)
         flaws = [flaw async for flaw in running.flaws()]
         flaws += [flaw async for flaw in sealing.flaws(connection, running.sealable)]
-    return running.counted, [Finding("chain", flaw.bucket, flaw.row) for flaw in flaws]
+    return running.counted, few_of_each_bucket(Finding("chain", flaw.bucket, flaw.row) for flaw in flaws)
 
 
 class _Progress:

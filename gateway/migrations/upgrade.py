@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from gateway.reach import reach
 from gateway.unable import Unable
+from ledger.kernel.database import is_lock_timeout
 from ledger.kernel.tables import clock
 
 from .roles import Roles
@@ -61,7 +62,7 @@ async def migrate(
             await connection.commit()
             return version
     except DBAPIError as error:
-        if "lock timeout" in str(error.orig):
+        if is_lock_timeout(error):
             raise Unable(
                 "The database is busy: a table stayed locked for 10 s; migrate again later."
             ) from None

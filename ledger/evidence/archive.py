@@ -19,6 +19,7 @@ from sqlalchemy import Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from ledger.kernel.database import is_lock_timeout
 from ledger.tables import blocks, lines, operations
 
 from . import parquet, sealing
@@ -160,7 +161,7 @@ async def lay_away(owner: AsyncEngine, month: date, exported: Exported, *, by: s
             async with owner.begin() as connection:
                 return await _move(connection, month, exported, by=by, at=at)
         except DBAPIError as error:
-            if "lock timeout" not in str(error.orig):
+            if not is_lock_timeout(error):
                 raise
     raise MonthNotArchivable("history is in use by something long, such as a proof: try again")
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
 from sqlalchemy import MetaData
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from .wire import Wire
@@ -35,6 +38,11 @@ LANE_SETTINGS: Final = {
     "enable_seqscan": "off",
     "enable_memoize": "off",
     "jit": "off",
+    # Whoever freezes or vanishes in mid-batch must not keep its buckets from everybody else.
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
 }
 
 
@@ -80,6 +88,31 @@ class Database:
         """Give every connection back."""
         await self.writer.dispose()
         await self.reader.dispose()
+
+
+_SERVER_LOST: Final = (
+    OSError,  # `WireLost` is one
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    PoolTimeout,
+)
+
+
+def is_server_lost(error: BaseException) -> bool:
+    """Whether this is what is said by a server that is gone, going, or not back yet."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        # SQLAlchemy's driver wraps what asyncpg said.
+        return error.connection_invalidated or isinstance(error.orig.__cause__, _SERVER_LOST)
+    return isinstance(error, _SERVER_LOST)
+
+
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Whether a lock was waited for longer than `lock_timeout`, in whatever language the server says so."""
+    return getattr(error.orig, "sqlstate", None) == "55P03"
 
 
 def plain_url(url: str) -> str:

@@ -9,6 +9,7 @@ driver is little: prepared statements, parameters that are packed already, rows 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final
@@ -28,6 +29,9 @@ _SYNC: Final = b"S\0\0\0\4"
 _TERMINATE: Final = b"X\0\0\0\4"
 
 _ROW, _COMPLETE, _ERROR, _READY = b"DCEZ"
+
+_WATCH: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
+"""When a server that vanished without a word is given up: seconds and a count, the last in milliseconds."""
 
 Row = tuple[Any, ...]
 
@@ -150,7 +154,9 @@ class Wire(asyncio.Protocol):
     @classmethod
     async def open(cls, url: str, settings: dict[str, str]) -> Wire:
         """Connect to `url` with session `settings`. Raises what `asyncpg.connect` raises."""
-        return cls(await asyncpg.connect(url, server_settings=settings, connection_class=_Opened))
+        opened = await asyncpg.connect(url, server_settings=settings, connection_class=_Opened)
+        _watch(opened.transport.get_extra_info("socket"))
+        return cls(opened)
 
     @property
     def is_lost(self) -> bool:
@@ -249,6 +255,15 @@ class Wire(asyncio.Protocol):
         if landing is not None and not landing.done():
             said = self._error or exc
             landing.set_exception(WireLost(f"the connection broke: {said or 'no reason given'}"))
+
+
+def _watch(opened: socket.socket) -> None:
+    """Let the system notice when the other side of a connection over the network is gone."""
+    if opened.family in (socket.AF_INET, socket.AF_INET6):
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _WATCH.items():
+            if hasattr(socket, name):  # not every system has all of them
+                opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _values(message: bytearray, at: int) -> Row:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 from typer.testing import CliRunner
 
@@ -79,6 +80,28 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
     (to / "lines.parquet").write_bytes(b"nothing")
     with pytest.raises(Unable, match="proves nothing"):
         _run("verify", to)
+
+
+async def _forge(settings: Settings, chain: tuple[str, ...]) -> None:
+    owner = await asyncpg.connect(settings.require("owner_url"))
+    await owner.execute("ALTER TABLE blocks DISABLE TRIGGER USER")
+    await owner.execute(
+        "UPDATE blocks SET hash = sha256(hash)" if chain else "UPDATE wallets SET available = 1"
+    )
+    await owner.close()
+
+
+@pytest.mark.parametrize("chain", [(), ("--chain",)])
+def test_what_is_found_is_still_json_and_the_alarm_goes_to_standard_error(
+    environment: Settings, chain: tuple[str, ...]
+) -> None:
+    asyncio.run(_forge(environment, chain))
+
+    told = CliRunner().invoke(app, ["prove", *chain, "--json"], catch_exceptions=False)
+
+    assert told.exit_code == 1
+    assert not json.loads(told.stdout)["ok"]
+    assert "invariant_broken" in told.stderr
 
 
 def _run(*arguments: object) -> str:

@@ -181,6 +181,20 @@ def test_a_password_that_is_wrong_is_one_clear_sentence(data: Path, urls: Urls) 
     assert "does not let kopilka_writer in" in refused.stderr
 
 
+def test_doctor_names_an_owner_whose_password_is_wrong(data: Path, urls: Urls) -> None:
+    wrong = {
+        "KOPILKA_OWNER_URL": urls.owner.replace("kopilka_owner:", "kopilka_owner:x"),
+        "KOPILKA_DATABASE_URL": urls.writer,
+        "KOPILKA_READER_URL": urls.reader,
+    }
+
+    told = _kopilka("doctor", "--data", str(data), "--json", environment=wrong)
+
+    assert (told.returncode, told.stderr) == (1, "")
+    found = {each["name"]: each["found"] for each in json.loads(told.stdout)["findings"]}
+    assert "does not let kopilka_owner in" in found["migrations"]
+
+
 _ROLES = ("DATABASE", "OWNER", "READER")
 
 

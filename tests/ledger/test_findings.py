@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 import structlog
 
-from ledger import Ledger, findings
+from ledger import Ledger, findings, proof
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.kernel.refusals import InvalidInput
@@ -62,6 +62,28 @@ async def test_the_alarm_is_raised_once_however_often_the_proof_runs(
     facts = await _facts(urls)
     assert facts == ["ledger.finding"] * len(first.new)
     await _forge(urls, -5)
+
+
+async def test_however_much_is_broken_every_bucket_that_is_to_blame_is_read_only(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    members = [compose(bucket, number) for bucket in range(16) for number in range(1, 8)]
+    await ledger.submit_many([an_earn(50, member=member) for member in members])
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute("UPDATE wallets SET available = available + 1")
+    await owner.close()
+
+    audit = await audits.audit(database, at=START)
+    again = await audits.audit(database, at=LATER)
+
+    async with database.writer.connect() as connection:
+        assert list(await findings.fenced(connection)) == list(range(16))
+    assert again.new == ()
+    for invariant in ("lots", "wallets"):
+        blamed = [finding.bucket for finding in audit.proof.findings if finding.invariant == invariant]
+        assert blamed == [bucket for bucket in range(16) for _ in range(proof.LIMIT)]
+    with pytest.raises(audits.ProofFails):
+        await _lift(database, 15)
 
 
 async def test_a_fence_stands_until_the_proof_holds_again(

@@ -56,12 +56,18 @@ async def test_every_invariant_holds_after_a_busy_time(busy: Ledger, database: D
     [
         ("UPDATE wallets SET available = available + 1 WHERE member = {m}", "lots"),
         ("UPDATE lots SET available = available + 1 WHERE id = (SELECT min(id) FROM lots)", "lots"),
+        ("DELETE FROM wallets WHERE member = {m}", "lots"),
+        ("DELETE FROM wallets WHERE member = {m}", "wallets"),
+        ("DELETE FROM wallets WHERE bucket = 0 AND held > 0", "slices"),
         ("UPDATE wallets SET lots_from = 'infinity' WHERE member = {m}", "lots_from"),
         ("UPDATE wallets SET next_due_at = NULL WHERE member = {m}", "due"),
         ("UPDATE slices SET points = points + 1 WHERE hold = (SELECT min(hold) FROM slices)", "slices"),
         ("UPDATE flows SET points = points + 1 WHERE operation = 'burn' AND bucket = 0", "flows"),
         ("UPDATE flows SET hash = hash + 1 WHERE operation = 'burn' AND bucket = 0", "flow_hashes"),
+        ("UPDATE flows SET points = points + 1 WHERE operation = 'burn' AND bucket = 0", "stock_flows"),
         ("UPDATE stock SET points = points + 1 WHERE bucket = 0", "stock"),
+        ("UPDATE stock SET issue_month = issue_month - 100 WHERE bucket = 0", "stock_months"),
+        ("UPDATE wallets SET merged_into = member WHERE member = {m}", "merged"),
         ("UPDATE lines SET amount = amount + 1 WHERE bucket = 0 AND ordinal = 0", "wallets"),
         ("UPDATE lines SET obligor = obligor + 1 WHERE bucket = 0", "chain"),
         ("UPDATE operations SET detail = 'x' WHERE bucket = 0 AND id = 5", "chain"),
@@ -81,7 +87,7 @@ async def test_damage_is_found_and_named(
 
     result = await proof.prove(database.writer, proof.INVARIANTS)
 
-    assert invariant in {finding.invariant for finding in result.findings}
+    assert {finding.bucket for finding in result.findings if finding.invariant == invariant} == {0}
 
 
 async def _as_owner_without_triggers(urls: Urls, damage: str) -> None:

@@ -7,11 +7,12 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from struct import iter_unpack
+from typing import Any
 
 import asyncpg
 import pytest
 
-from ledger import Ledger
+from ledger import Ledger, changing, counter_store, escrow, lookback, saving, store, transit_saving
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import LANE_SETTINGS, Database
 from ledger.kernel.ids import bucket_of, compose
@@ -19,11 +20,34 @@ from ledger.kernel.wire import Flight, Statement, Wire
 from tests.servers import Urls
 
 from . import proving
-from .builders import START, a_burn, a_capture, a_receipt, a_return, a_void, an_authorization, an_earn
+from .builders import (
+    FAR,
+    START,
+    a_burn,
+    a_capture,
+    a_counter,
+    a_donation,
+    a_freeze,
+    a_grant,
+    a_merge,
+    a_novation,
+    a_receipt,
+    a_return,
+    a_transfer,
+    a_void,
+    an_adjustment,
+    an_arming,
+    an_authorization,
+    an_earn,
+    an_opening,
+    an_opening_lot,
+    an_unfreeze,
+)
 from .instances import a_process, code, codes, extend_calendar
 
 OF_BUCKETS = (
-    "heads|keys|operations|lines|blocks|wallets|lots|holds|slices|dues|returned|flows|stock|stock_at_fence"
+    "heads|keys|operations|lines|blocks|wallets|lots|holds|slices|transits|counters|allowances"
+    "|dues|returned|flows|stock|stock_at_fence"
 )
 
 _TABLE = re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO)\s+({OF_BUCKETS})\b")
@@ -31,7 +55,9 @@ _BINDING = re.compile(
     r"\bbucket = (?:\w+\.bucket|ANY\(\$\d+|\$\d+)"  # a look-up or a move
     r"|\((?:period, )?bucket,(?![^()]*\)\s*(?:JOIN|WHERE))"  # the columns of an INSERT
 )
-_BUCKETS_GIVEN = re.compile(r"unnest\(\s*\$(\d+)::smallint\[\]|bucket = ANY\(\$(\d+)|bucket = \$(\d+)")
+_BUCKETS_GIVEN = re.compile(
+    r"unnest\(\s*\$(\d+)::smallint\[\]|bucket = ANY\(\$(\d+)|bucket = \$(\d+)|VALUES \(\$(\d+)::smallint"
+)
 
 
 class Listening(Wire):
@@ -83,15 +109,71 @@ async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Le
         [a_return(each.operation, member=each.operation >> 56 << 56 | 1) for each in bought]
     )
     await overheard.submit_many([an_earn(4, member=member) for member in own])  # recovers what is due
+    await overheard.submit_many([an_earn(500, member=member) for member in own])
+    opened = an_opening(an_opening_lot(30), member=compose(2, 2))
+    merged = [an_opening(an_opening_lot(30), member=compose(10, number)) for number in (2, 3)]
+    outcomes = await overheard.submit_many([opened, *merged])
+    outcomes += await overheard.submit_many(
+        [
+            a_grant(5, member=own[0]),
+            a_donation(6, member=own[1]),
+            an_adjustment(-7, member=own[2]),
+            an_adjustment(8, member=own[2], key="more"),
+            a_novation(1, 2, member=own[0]),
+            an_earn(
+                3, member=own[1], counters=(a_counter(3), a_counter(3, 1_000, name="all", is_shared=True))
+            ),
+            an_arming(until=FAR, notice_days=7, member=own[2]),
+        ]
+    )
+    sent, _ = await overheard.transfer(a_transfer(9, member=own[0], to_member=own[2]))
+    outcomes += [sent, await overheard.submit(a_merge(merged[1].member, member=merged[0].member))]
+    await overheard.drive_all()
+    outcomes += await overheard.submit_many([a_freeze(member=own[1]), an_unfreeze(member=own[1])])
 
+    assert set(codes(outcomes)) == {"OK"}
     about_buckets = [(said.sql, args) for said, args in Listening.heard if _TABLE.search(said.sql)]
 
-    assert len({query for query, _ in about_buckets}) >= 8
+    assert len({query for query, _ in about_buckets}) >= 30
     for query, args in about_buckets:
         assert len(_BINDING.findall(query)) >= len(_TABLE.findall(query)), query
         given = _given(query, args)
         assert given, query
         assert given <= set(range(2, 64, 8)), query
+
+
+_VALUES: dict[str, Any] = {
+    "smallint": 99,
+    "int": 1,
+    "bigint": compose(5, 1),
+    "timestamptz": START,
+    "text": "x",
+    "bytea": b"x",
+    "boolean": False,
+    "tid": (0, 0),
+}
+_STATEMENTS = {
+    statement.name.decode(): statement
+    for module in (saving, changing, transit_saving, escrow, counter_store, lookback, store)
+    for statement in vars(module).values()
+    if isinstance(statement, Statement)
+}
+_UPDATES = [name for name, said in _STATEMENTS.items() if re.search(r"\bUPDATE \w+ \w+\s+SET\b", said.sql)]
+
+
+@pytest.mark.parametrize("name", sorted({*_UPDATES} - {"move_wallets"}))  # that one tells which it found
+async def test_an_update_of_state_fails_when_a_row_is_not_there(
+    ledger: Ledger, urls: Urls, name: str
+) -> None:
+    statement = _STATEMENTS[name]
+    types = dict(re.findall(r"\$(\d+)::(\w+)\[\]", statement.sql))
+    values = [[_VALUES[types[str(number)]]] for number in range(1, len(types) + 1)]
+    writer = await asyncpg.connect(urls.writer)
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await writer.fetch(statement.sql, *values)
+
+    await writer.close()
 
 
 async def test_no_statement_of_the_posting_path_scans_a_table(overheard: Ledger, database: Database) -> None:

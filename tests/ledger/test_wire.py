@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
+from ledger.kernel.database import Database
 from ledger.kernel.packing import bigints, byteas, integer, smallints
 from ledger.kernel.wire import ServerRefused, Statement, Wire, WireLost
 from tests.servers import Urls
@@ -209,3 +211,17 @@ async def _pid(wire: Wire) -> int:
     (((pid,),),) = await flight.land()
     assert isinstance(pid, int)
     return pid
+
+
+async def test_a_server_that_vanishes_without_a_word_is_noticed(database: Database) -> None:
+    lane = await database.open_wire()
+    opened = lane._opened.transport.get_extra_info("socket")
+
+    watched = [opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
+    watched += [
+        opened.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    ]
+
+    assert watched == [1, 10, 5, 4, 30_000]
+    lane.close()

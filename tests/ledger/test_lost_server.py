@@ -1,0 +1,78 @@
+"""A server that is away for a moment: whoever waits goes on waiting, and is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from ledger import Ledger, fence, lane
+from ledger.kernel.database import LANE_SETTINGS, Database, is_server_lost
+from ledger.kernel.wire import Statement, Wire
+from tests.servers import Urls
+
+from .builders import a_burn, an_earn
+from .instances import code
+
+AFTER_THE_LAST = datetime(2026, 12, 5, tzinfo=UTC)
+
+
+async def test_the_server_may_be_away_when_the_calendar_is_read_again(
+    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.submit(an_earn(50, expires_at=AFTER_THE_LAST + timedelta(days=9)))
+    async with database.writer.begin() as connection:
+        december = datetime(2026, 12, 1, tzinfo=UTC)
+        await fence.extend(connection, [(12, december, december.replace(year=2027, month=1))], "UTC")
+    read, failures = fence.load_calendar, [OSError("gone"), ConnectionResetError("and again")]
+
+    async def load_calendar(connection: object) -> fence.Calendar | None:
+        if failures:
+            raise failures.pop()
+        return await read(connection)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lane, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(fence, "load_calendar", load_calendar)
+
+    async with asyncio.timeout(10):
+        await ledger.advance(AFTER_THE_LAST)
+        outcomes = [await ledger.submit(a_burn(10)) for _ in range(5)]
+
+    assert {code(outcome) for outcome in outcomes} == {"OK"}
+    assert failures == []
+
+
+async def test_what_a_server_that_goes_says_is_known_however_it_is_wrapped(database: Database) -> None:
+    async with database.writer.connect() as victim, database.writer.connect() as other:
+        pid = (await victim.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        with pytest.raises(DBAPIError) as ended:
+            await victim.execute(text("SELECT 1"))
+        with pytest.raises(DBAPIError) as mistaken:
+            await other.execute(text("SELECT 1 / 0"))
+
+    assert is_server_lost(ended.value)
+    assert not is_server_lost(mistaken.value)
+
+
+async def test_a_lane_that_falls_silent_is_let_go_by_the_server(database: Database, urls: Urls) -> None:
+    """A gateway that freezes in mid-batch must not keep its buckets from the others."""
+    assert LANE_SETTINGS["idle_in_transaction_session_timeout"] == "30s"
+    impatient = LANE_SETTINGS | {"idle_in_transaction_session_timeout": "200ms"}
+    wire = await Wire.open(urls.writer, impatient)
+    other = await asyncpg.connect(urls.writer)
+    flight = wire.flight()
+    flight.run(Statement("begin", "BEGIN"))
+    flight.run(Statement("lock", "SELECT 1 FROM heads WHERE bucket = 3 FOR UPDATE"))
+    await flight.land()
+
+    async with asyncio.timeout(10):
+        await other.execute("SELECT 1 FROM heads WHERE bucket = 3 FOR UPDATE")
+
+    await asyncio.sleep(0.1)
+    assert wire.is_lost
+    await other.close()
