@@ -27,6 +27,10 @@ PROOFS_PER_CLIENT: Final = Limits(budget=100, restore_per_second=1)
 """How many inclusion proofs a client may draw: a hundred at once, then one a second."""
 
 
+PROOF_SECONDS: Final = 5
+"""When to try again while the ledger is being proved."""
+
+
 @dataclass(slots=True)
 class Context:
     """One request."""
@@ -77,6 +81,14 @@ class Context:
         source = database.writer.connect() if partner is None else reading(database, partner=partner)
         async with source as connection:
             yield connection
+
+    @asynccontextmanager
+    async def proving(self) -> AsyncIterator[None]:
+        """Prove the whole ledger while the block lasts. Raises `Throttled` while somebody else does."""
+        if self.services.proving.locked():
+            raise Throttled("the ledger is being proved already", seconds=PROOF_SECONDS)
+        async with self.services.proving:
+            yield
 
     async def shown_directory(self) -> Directory:
         """The part of the directory that may be shown to the caller."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.oauth import Addresses, AuthorizationServer, KeyRing, KeySealer, Upkeep, Verifier
 from ledger import Ledger
@@ -38,6 +39,8 @@ class Services:
     directories: Directories
     authorization: AuthorizationServer
     verifier: Verifier
+    proving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the whole ledger is proved: two at once would take each other's connections."""
 
 
 @asynccontextmanager

@@ -1,16 +1,15 @@
 """Members: who holds points. Identity, cards, consents and personal data; no prices, no points."""
 
-from .consents import Consent, consents_of, state_consents
-from .enrolment import Enrolled, enrol
+from .consents import Consent, consents_of
+from .enrolment import Enrolled, enrol, enrolled_before
 from .finding import Found, find, find_many
 from .handles import Handles
-from .identifiers import MemberNotFound, read_card, read_phone
+from .identifiers import MemberForgotten, MemberNotFound, read_card, read_phone
 from .keys import MasterKeys, UnknownKeyVersion
 from .merging import Merged, SamePerson, merge_members
 from .newcomers import (
     Arrival,
     CardTaken,
-    MemberForgotten,
     Newcomer,
     PhoneTaken,
     enrol_many,
@@ -19,7 +18,7 @@ from .newcomers import (
 )
 from .privacy import forget
 from .profile import Profile, profile
-from .rotation import reindex, rewrap
+from .rotation import left, reindex, rewrap
 from .tokens import MemberTokenExpired, Presented, StepUpRequired, Tokens, make_token
 
 __all__ = [
@@ -45,9 +44,11 @@ __all__ = [
     "consents_of",
     "enrol",
     "enrol_many",
+    "enrolled_before",
     "find",
     "find_many",
     "forget",
+    "left",
     "make_token",
     "merge_members",
     "profile",
@@ -56,6 +57,5 @@ __all__ = [
     "read_phone",
     "reindex",
     "rewrap",
-    "state_consents",
     "who_is_known",
 ]

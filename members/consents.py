@@ -27,13 +27,6 @@ class Consent:
     stated_at: datetime
 
 
-async def state_consents(
-    connection: AsyncConnection, member: int, consents: Mapping[str, bool], *, at: datetime
-) -> None:
-    """Add statements to the member's history; raises `InvalidInput` for a malformed purpose."""
-    await store.add_consents(connection, member, read_consents(consents), at=at)
-
-
 async def consents_of(connection: AsyncConnection, member: int) -> list[Consent]:
     """The statement in force for each purpose the member was ever asked about, by purpose."""
     rows = await store.latest_consents(connection, member)

@@ -14,7 +14,15 @@ from ledger.kernel.refusals import InvalidInput
 from . import store
 from .card import CARD_FIELD, new_card, pack, unpack
 from .consents import read_consents
-from .identifiers import card_index, card_indexes, phone_index, phone_indexes, read_card, read_phone
+from .identifiers import (
+    MemberForgotten,
+    card_index,
+    card_indexes,
+    phone_index,
+    phone_indexes,
+    read_card,
+    read_phone,
+)
 from .keys import MasterKeys
 from .personal import Personal, read_name
 from .sealing import MemberKey
@@ -58,7 +66,7 @@ async def enrol(
     else:
         raise InvalidInput("exactly one of phone and card is needed")
     if draw.known is not None:
-        await store.enrol_again(connection, draw.known.member, stated, at=at)
+        await store.add_consents(connection, draw.known.member, stated, at=at)
         return _as_before(keys, draw.known)
     member = member_id(draw.number)
     key, issued = MemberKey.generate(member), new_card(number)
@@ -75,6 +83,14 @@ async def enrol(
         at=at,
     )
     return Enrolled(member=member, card_number=issued.number, card_key=issued.key, is_new=True)
+
+
+async def enrolled_before(connection: AsyncConnection, keys: MasterKeys, member: int) -> Enrolled:
+    """What the enrolment of `member` gave. Raises `MemberForgotten` if they were erased since."""
+    known = await store.newest_card(connection, member)
+    if known is None:
+        raise MemberForgotten
+    return _as_before(keys, known)
 
 
 async def _draw_by_phone(connection: AsyncConnection, keys: MasterKeys, phone: str) -> store.Draw:

@@ -24,6 +24,15 @@ _LONGEST_TEXT: Final = 40
 _SEPARATORS: Final = str.maketrans("", "", " -")
 
 
+class MemberForgotten(Refusal):
+    """The member was erased: neither a file nor a repeat brings them back."""
+
+    code: ClassVar[str] = "MEMBER_FORGOTTEN"
+
+    def __init__(self) -> None:
+        super().__init__("this member was erased", field=("member",))
+
+
 class MemberNotFound(Refusal):
     """No member answers to what was presented; it is not said whether one ever did."""
 

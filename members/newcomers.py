@@ -22,6 +22,7 @@ from .card import CARD_FIELD, new_card, pack
 from .consents import read_consents
 from .identifiers import (
     BlindIndex,
+    MemberForgotten,
     card_index,
     card_indexes,
     former_index,
@@ -56,15 +57,6 @@ class CardTaken(Refusal):
 
     def __init__(self) -> None:
         super().__init__("a member has this card already", field=("card",))
-
-
-class MemberForgotten(Refusal):
-    """The member came along once and was erased since: they do not come back by a file."""
-
-    code: ClassVar[str] = "MEMBER_FORGOTTEN"
-
-    def __init__(self) -> None:
-        super().__init__("this member was erased", field=("member",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

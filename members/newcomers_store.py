@@ -107,6 +107,13 @@ async def add_members(connection: AsyncConnection, made: Sequence[NewMember], *,
         await connection.execute(insert(consents), stated)
 
 
+async def former_before(connection: AsyncConnection, version: int) -> int:
+    """How many former numbers are under another version, of members who are not erased."""
+    wanted = former_numbers.c.version != version, former_numbers.c.sealed.is_not(None)
+    query = select(func.count()).select_from(former_numbers).where(*wanted)
+    return (await connection.execute(query)).scalar_one()
+
+
 async def former_indexed_before(
     connection: AsyncConnection, version: int, *, limit: int
 ) -> list[tuple[KnownMember, bytes]]:
@@ -140,7 +147,6 @@ def _person(one: NewMember, at: datetime) -> dict[str, Any]:
     return {
         "id": one.member,
         "enrolled_at": at,
-        "last_enrolled_at": at,
         "key_version": one.wrapped.version,
         "wrapped_key": one.wrapped.ciphertext,
         "personal": one.personal,

@@ -1,8 +1,8 @@
 """Rotation of the master key: what older versions made is made again under the current one.
 
-Both functions take a portion and are repeated until they answer 0; they may run in several
-processes and beside enrolments. Then the old version can be taken out of the configuration.
-Handles are not stored: those of the old version stop opening when it goes.
+`rewrap` and `reindex` take a portion and are repeated; they may run in several processes and beside
+enrolments, and pass over what is in other hands. Only when nothing is `left` can the old version be
+taken out of the configuration. Handles are not stored: those of the old version stop opening then.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ async def reindex(connection: AsyncConnection, keys: MasterKeys, *, limit: int =
         number = unpack(key.open(CARD_FIELD, card.sealed)).number
         await store.set_card_index(connection, card.locator, card_index(keys, number))
     return len(people) + len(cards) + await _reindex_former(connection, keys, limit)
+
+
+async def left(connection: AsyncConnection, keys: MasterKeys) -> int:
+    """How many things are still under another version than the current one."""
+    return await store.made_before(connection, keys.current) + await newcomers_store.former_before(
+        connection, keys.current
+    )
 
 
 async def _reindex_former(connection: AsyncConnection, keys: MasterKeys, limit: int) -> int:

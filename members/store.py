@@ -89,13 +89,6 @@ async def draw_by_card(connection: AsyncConnection, indexes: Sequence[BlindIndex
     return await _draw(connection, _DRAW_BY_CARD, indexes)
 
 
-async def enrol_again(
-    connection: AsyncConnection, member: int, stated: Mapping[str, bool], *, at: datetime
-) -> None:
-    """Note that a known member was enrolled once more, and what they said to the consents."""
-    await connection.execute(_ENROL_AGAIN, _said(member, stated, at))
-
-
 async def add_member(
     connection: AsyncConnection,
     *,
@@ -130,7 +123,7 @@ async def add_member(
 async def add_consents(
     connection: AsyncConnection, member: int, stated: Mapping[str, bool], *, at: datetime
 ) -> None:
-    """Append statements to a member's consents."""
+    """Append what a known member said when they were enrolled once more."""
     await connection.execute(_ADD_CONSENTS, _said(member, stated, at))
 
 
@@ -250,6 +243,25 @@ async def cards_indexed_before(connection: AsyncConnection, version: int, *, lim
     return [_known_card(row) for row in rows]
 
 
+async def made_before(connection: AsyncConnection, version: int) -> int:
+    """How many members' keys and phones, and open cards, are under another version."""
+    people = select(
+        func.count().filter(members.c.key_version != version)
+        + func.count().filter(members.c.phone_version != version)
+    )
+    numbers = select(func.count()).where(cards.c.closed_at.is_(None), cards.c.number_version != version)
+    of_people: int = (await connection.execute(people)).scalar_one()
+    of_cards: int = (await connection.execute(numbers)).scalar_one()
+    return of_people + of_cards
+
+
+async def newest_card(connection: AsyncConnection, member: int) -> KnownCard | None:
+    """The member's open card, the newest of several; None for nobody, and for whoever was erased."""
+    query = _known_cards(cards.c.member == member).order_by(cards.c.issued_at.desc()).limit(1)
+    row = (await connection.execute(query)).first()
+    return None if row is None else _known_card(row)
+
+
 async def set_wrapped_key(connection: AsyncConnection, member: int, wrapped: WrappedKey) -> None:
     """Replace the wrapping of a member's key."""
     change = {"key_version": wrapped.version, "wrapped_key": wrapped.ciphertext}
@@ -354,7 +366,6 @@ def _adding_member() -> Insert:
     person = insert(members).values(
         **{name: bindparam(name, type_=members.c[name].type) for name in of_member},
         enrolled_at=_AT,
-        last_enrolled_at=_AT,
     )
     card = insert(cards).values(
         **{name: bindparam(name, type_=cards.c[name].type) for name in of_card},
@@ -364,11 +375,6 @@ def _adding_member() -> Insert:
     return _adding_consents().add_cte(person.cte("person"), card.cte("card"))
 
 
-def _enrolling_again() -> Insert:
-    seen = update(members).where(members.c.id == _MEMBER).values(last_enrolled_at=_AT)
-    return _adding_consents().add_cte(seen.cte("seen"))
-
-
 # Enrolment is the room's busiest writer, so its statements are built once.
 _MEMBER: Final = bindparam("member", type_=BigInteger)
 _AT: Final = bindparam("at", type_=DateTime(timezone=True))
@@ -376,4 +382,3 @@ _DRAW_BY_PHONE: Final = _drawing(members.c.phone_digest)
 _DRAW_BY_CARD: Final = _drawing(cards.c.number_digest)
 _ADD_CONSENTS: Final = _adding_consents()
 _ADD_MEMBER: Final = _adding_member()
-_ENROL_AGAIN: Final = _enrolling_again()

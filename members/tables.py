@@ -30,7 +30,6 @@ members: Final = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("enrolled_at", DateTime(timezone=True), nullable=False),
-    Column("last_enrolled_at", DateTime(timezone=True), nullable=False),
     Column("key_version", SmallInteger),
     Column("wrapped_key", LargeBinary),
     Column("personal", LargeBinary),
@@ -80,7 +79,6 @@ merges: Final = Table(
     Column("merged_at", DateTime(timezone=True), nullable=False),
     Column("merged_by", Text, nullable=False),
     CheckConstraint("merged <> survivor", name="two_members"),
-    Index("ix_merges_survivor", "survivor"),
 )
 
 consents: Final = Table(

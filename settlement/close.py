@@ -151,7 +151,7 @@ async def _propose(work: _Work) -> None:
         if connection is None:
             return
         closing = await _closing(connection, work.span, directory)
-        before = (await store.sheets(connection, period=period - 1)).get(period - 1)
+        before = (await store.sheets(connection, [period - 1])).get(period - 1)
         sheet = closing.sheet(
             partners=directory.partners,
             openings={line.partner: line.due_micro for line in before.lines[1:]} if before else {},

@@ -76,12 +76,15 @@ class Period:
         return next((reached.hash for reached in self.history if reached.hash), None)
 
 
-async def periods(connection: AsyncConnection, *, at: datetime) -> list[Period]:
-    """Every period that has begun by `at`, in order. The calendar's later ones are not shown."""
+async def periods(
+    connection: AsyncConnection, *, at: datetime, after: int = 0, most: int | None = None
+) -> list[Period]:
+    """At most `most` periods behind the ordinal `after` that have begun by `at`, in order."""
     calendar = await fence.load_calendar(connection)
-    spans = [span for span in calendar.spans if span.starts_at <= at] if calendar else []
-    history = await store.stages(connection)
-    sheets = await store.sheets(connection)
+    begun = [span for span in calendar.spans if span.starts_at <= at] if calendar else []
+    spans = [span for span in begun if span.period > after][:most]
+    shown = [span.period for span in spans]
+    history, sheets = await store.stages(connection, shown), await store.sheets(connection, shown)
     return [_period(span, history.get(span.period, ()), sheets.get(span.period)) for span in spans]
 
 
@@ -91,23 +94,14 @@ async def period(connection: AsyncConnection, ordinal: int) -> Period:
     span = calendar.span(ordinal) if calendar else None
     if span is None:
         raise PeriodUnknown(ordinal)
-    history = await store.stages(connection, period=ordinal)
-    sheets = await store.sheets(connection, period=ordinal)
+    history = await store.stages(connection, [ordinal])
+    sheets = await store.sheets(connection, [ordinal])
     return _period(span, history.get(ordinal, ()), sheets.get(ordinal))
-
-
-async def to_close(connection: AsyncConnection, *, at: datetime) -> list[int]:
-    """The periods that have ended by `at` and are not proposed yet, in the order to close them."""
-    return [
-        period.ordinal
-        for period in await periods(connection, at=at)
-        if period.ends_at <= at and period.stage.is_before(Stage.PROPOSED)
-    ]
 
 
 async def stage_of(connection: AsyncConnection, ordinal: int) -> Stage:
     """Where a period stands; one that nobody has touched is open."""
-    history = (await store.stages(connection, period=ordinal)).get(ordinal, ())
+    history = (await store.stages(connection, [ordinal])).get(ordinal, ())
     return Stage(history[-1].stage) if history else Stage.OPEN
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -38,13 +38,13 @@ async def lock_period(connection: AsyncConnection, period: int) -> None:
 
 
 async def stages(
-    connection: AsyncConnection, *, period: int | None = None
+    connection: AsyncConnection, among: Collection[int] | None = None
 ) -> dict[int, tuple[StageRow, ...]]:
-    """The stages reached by period, in order; of all periods when `period` is None."""
+    """The stages reached by period, in order; of all periods when `among` is None."""
     table = tables.period_stages
     query = select(table).order_by(table.c.period, table.c.ordinal)
     found: dict[int, list[StageRow]] = defaultdict(list)
-    for row in await connection.execute(_of(query, table, period)):
+    for row in await connection.execute(_of(query, table, among)):
         found[row.period].append(StageRow(row.stage, row.reached_at, row.reached_by, row.hash))
     return {ordinal: tuple(rows) for ordinal, rows in found.items()}
 
@@ -96,11 +96,11 @@ async def add_sheet(connection: AsyncConnection, period: int, sheet: Sheet, *, a
     )
 
 
-async def sheets(connection: AsyncConnection, *, period: int | None = None) -> dict[int, Sheet]:
-    """The sheets by period; of all periods when `period` is None."""
+async def sheets(connection: AsyncConnection, among: Collection[int] | None = None) -> dict[int, Sheet]:
+    """The sheets by period; of all periods when `among` is None."""
     lines: dict[int, list[SheetLine]] = defaultdict(list)
     owed: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
-    for row in await _ordered(connection, tables.sheet_lines, period):
+    for row in await _ordered(connection, tables.sheet_lines, among):
         lines[row.period].append(
             SheetLine(
                 partner=row.partner,
@@ -109,13 +109,13 @@ async def sheets(connection: AsyncConnection, *, period: int | None = None) -> d
                 payable_micro=row.payable_micro,
             )
         )
-    for row in await _ordered(connection, tables.obligations, period):
+    for row in await _ordered(connection, tables.obligations, among):
         owed[row.period][row.debtor, row.creditor] = row.micro
     return {
         row.period: Sheet(
             currency=row.currency, mode=Mode(row.mode), owed=owed[row.period], lines=tuple(lines[row.period])
         )
-        for row in await _ordered(connection, tables.sheets, period)
+        for row in await _ordered(connection, tables.sheets, among)
     }
 
 
@@ -129,7 +129,9 @@ async def statements(
 ) -> list[StatementRow]:
     """Statements by period and partner; of all when one is None."""
     table = tables.statements
-    query = _of(select(table).order_by(table.c.period, table.c.partner), table, period)
+    query = _of(
+        select(table).order_by(table.c.period, table.c.partner), table, None if period is None else (period,)
+    )
     if partner is not None:
         query = query.where(table.c.partner == partner)
     return [_statement(row) for row in await connection.execute(query)]
@@ -165,10 +167,12 @@ async def _rows(connection: AsyncConnection, table: Table, period: int) -> list[
     return [dict(row) for row in found.mappings()]
 
 
-async def _ordered(connection: AsyncConnection, table: Table, period: int | None) -> list[Row[Any]]:
+async def _ordered(
+    connection: AsyncConnection, table: Table, among: Collection[int] | None
+) -> list[Row[Any]]:
     query = select(table).order_by(*table.primary_key)
-    return list((await connection.execute(_of(query, table, period))).all())
+    return list((await connection.execute(_of(query, table, among))).all())
 
 
-def _of(query: Select[Any], table: Table, period: int | None) -> Select[Any]:
-    return query if period is None else query.where(table.c.period == period)
+def _of(query: Select[Any], table: Table, among: Collection[int] | None) -> Select[Any]:
+    return query if among is None else query.where(table.c.period.in_(among))

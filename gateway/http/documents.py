@@ -23,7 +23,7 @@ from .access import PUBLIC, Access
 from .inputs import Inputs
 from .limits import Limits
 from .plan import Plan, compile_operation
-from .shape import Shape, TooMuch, is_paged, price_of, shape_of, terms_of
+from .shape import Shape, TooMuch, check_crowd, is_paged, price_of, shape_of, terms_of
 
 
 class InvalidDocument(Exception):
@@ -75,13 +75,15 @@ class Documents:
         self._known: OrderedDict[str, Mapping[str | None, Operation]] = OrderedDict()
         self._characters = 0
 
-    def operation(self, source: str, name: str | None) -> Operation:
+    def operation(self, source: str, name: str | None, charge: Callable[[int], None]) -> Operation:
         """The operation `name` of the document, its only one when `name` is None.
 
-        Raises `InvalidDocument` when it does not parse, validate, or stay within the limits.
+        One that is not known has to be read, each character charged for, whatever comes of it. Raises
+        `InvalidDocument` when it does not parse, validate, or stay within the limits.
         """
         operations = self._known.get(source)
         if operations is None:
+            charge(len(source))
             operations = self._known[source] = self._read(source)
             self._forget(len(source))
         else:
@@ -104,6 +106,7 @@ class Documents:
             raise InvalidDocument([TooMuch(message)])
         try:
             document = parse(source, max_tokens=self._limits.tokens)
+            check_crowd(document, self._limits)
         except GraphQLError as error:
             raise InvalidDocument([error]) from None
         errors = validate(self._schema, document, self._rules, max_errors=20)

@@ -7,6 +7,7 @@ objects would cost more than the whole work here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from inspect import isawaitable
 from math import ceil
 from typing import Any, Final
@@ -87,6 +88,13 @@ class GraphQLEndpoint:
         self._schema, inputs = bind(schema)
         self._documents = Documents(self._schema, inputs, self._limits, allow_introspection=is_development)
         self._budgets = Budgets(self._limits)
+        self._reading = Budgets(
+            replace(
+                self._limits,
+                budget=self._limits.read_characters,
+                restore_per_second=self._limits.read_characters_per_second,
+            )
+        )
         self._verify = verify
         self._make_context = make_context
         self._is_development = is_development
@@ -136,14 +144,20 @@ class GraphQLEndpoint:
         `application/graphql-response+json` and, for errors of the document and its variables,
         a 200 in `application/json`.
         """
-        meter = Meter(self._budgets.of(_ANONYMOUS))
+        client = _ANONYMOUS
+        meter = Meter(self._budgets.of(client))
         try:
             authorization = headers.get(b"authorization")
             caller = self._verify(authorization) if authorization is not None else None
             if caller is not None:
-                meter = Meter(self._budgets.of(caller.client_id))
+                client = caller.client_id
+                meter = Meter(self._budgets.of(client))
             assert request.query is not None
-            operation = self._documents.operation(request.query, request.operation_name)
+            operation = self._documents.operation(
+                request.query,
+                request.operation_name,
+                lambda cost: self._reading.of(client).take(cost),
+            )
             if is_get and operation.is_mutation:
                 body = _plain_error("A mutation has to be sent by POST.")
                 return 405, body, [(b"allow", b"POST")]

@@ -11,9 +11,11 @@ class Limits:
 
     `body_bytes` holds 500 receipts of a dozen lines, the longest batch that is allowed.
     `fields` counts a document's fields with fragments spread out, so that fragments cannot
-    multiply. `remembered_characters` is how much source the document cache holds. The budget
-    is a bucket of `budget` points of cost per client that fills by `restore_per_second`; a
-    mutation costs 10 and an item of a batch 1.
+    multiply; `repeats` is how often the same one may stand at one place, and `definitions` how
+    many operations and fragments there may be. `remembered_characters` is how much source the
+    document cache holds; what is not in it is read at the expense of its client, who has
+    `read_characters` at once. The budget is a bucket of `budget` points of cost per client that
+    fills by `restore_per_second`; a mutation costs 10 and an item of a batch 1.
     """
 
     body_bytes: int = 4 * 1024 * 1024
@@ -22,6 +24,10 @@ class Limits:
     depth: int = 16
     aliases: int = 30
     fields: int = 2_000
+    repeats: int = 20
+    definitions: int = 100
     remembered_characters: int = 500_000
     budget: int = 1_000_000
     restore_per_second: int = 100_000
+    read_characters: int = 250_000
+    read_characters_per_second: int = 25_000

@@ -5,6 +5,7 @@ One tree serves four readers: the limits, the scopes demanded, the price, and th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -163,6 +164,64 @@ class _Reader:
         merged.is_conditional |= conditional
         if node.selection_set:
             merged.sets.append(node.selection_set)
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """Counts what stands where before it is known to be valid: names that mean nothing are passed over."""
+
+    fragments: dict[str, SelectionSetNode]
+    limits: Limits
+    fields: int = 0
+
+    def count(self, sets: list[SelectionSetNode], depth: int) -> None:
+        if depth > self.limits.depth:
+            raise TooMuch(f"The document is more than {self.limits.depth} fields deep.")
+        below: dict[str, list[SelectionSetNode]] = {}
+        times: Counter[str] = Counter()
+        spread: set[str] = set()
+        waiting = [*sets]
+        while waiting:
+            for node in waiting.pop().selections:
+                if isinstance(node, FieldNode):
+                    self.fields += 1
+                    key = node.alias.value if node.alias else node.name.value
+                    times[key] += 1
+                    self.check(key, times[key])
+                    if node.selection_set:
+                        below.setdefault(key, []).append(node.selection_set)
+                elif isinstance(node, InlineFragmentNode):
+                    waiting.append(node.selection_set)
+                elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
+                    spread.add(node.name.value)
+                    if node.name.value in self.fragments:
+                        waiting.append(self.fragments[node.name.value])
+        for inner in below.values():
+            self.count(inner, depth + 1)
+
+    def check(self, key: str, times: int) -> None:
+        if self.fields > self.limits.fields:
+            raise TooMuch(f"The document asks for more than {self.limits.fields} fields.")
+        if times > self.limits.repeats:
+            raise TooMuch(f"The document asks for {key} more than {self.limits.repeats} times at one place.")
+
+
+def check_crowd(document: DocumentNode, limits: Limits) -> None:
+    """Raise `TooMuch` for a document that it would take long to validate.
+
+    Validating compares every two fields that stand at one place, which grows with their square.
+    """
+    if len(document.definitions) > limits.definitions:
+        raise TooMuch(f"The document has more than {limits.definitions} operations and fragments.")
+    fragments = {
+        each.name.value: each.selection_set
+        for each in document.definitions
+        if isinstance(each, FragmentDefinitionNode)
+    }
+    crowd = _Crowd(fragments, limits)
+    for each in document.definitions:
+        if isinstance(each, OperationDefinitionNode | FragmentDefinitionNode):
+            crowd.count([each.selection_set], 1)
 
 
 @dataclass(slots=True)

@@ -137,14 +137,15 @@ class EvidenceMutation:
         bucket = input.bucket if isinstance(input.bucket, int) else None
 
         async def act(connection: AsyncConnection, at: datetime) -> list[Known]:
-            return await audits.lift(
-                context.services.database,
-                connection,
-                bucket,
-                by=context.known_caller.principal,
-                because=input.reason,
-                at=at,
-            )
+            async with context.proving():
+                return await audits.lift(
+                    context.services.database,
+                    connection,
+                    bucket,
+                    by=context.known_caller.principal,
+                    because=input.reason,
+                    at=at,
+                )
 
         write = Write(context, "liftFence", input.idempotency_key, (bucket, input.reason))
         answered = await write.do(act, list[Known])

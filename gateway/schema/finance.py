@@ -139,7 +139,9 @@ class Proof:
 
     is_ok: bool = strawberry.field(description="Whether nothing was found.")
     checked: list[Invariant] = strawberry.field(description="What was looked at.")
-    findings: list[Finding] = strawberry.field(description="What breaks an invariant, at most 20 of each.")
+    findings: list[Finding] = strawberry.field(
+        description="What breaks an invariant, at most five of each in each bucket."
+    )
     operations: Count = strawberry.field(description="How many operations the ledger holds.")
     lines: Count = strawberry.field(description="How many lines it holds.")
     blocks: Count = strawberry.field(description="How many blocks chain them.")
@@ -156,8 +158,7 @@ class FinanceQuery:
         cursor = read_id(after) if after is not None else ("Period", 0)
         start = cursor[1] if cursor is not None and cursor[0] == "Period" else 0
         async with context.services.database.writer.connect() as connection:
-            known = await known_periods.periods(connection, at=context.now)
-        rest = [each for each in known if each.ordinal > start]
+            rest = await known_periods.periods(connection, at=context.now, after=start, most=size + 1)
         nodes = [period_of(each) for each in rest[:size]]
         end = nodes[-1].id if nodes else None
         return PeriodConnection(
@@ -177,7 +178,8 @@ class FinanceQuery:
     )
     async def proof(self, info: Info) -> Proof:
         """Prove."""
-        found = (await audits.audit(info.context.services.database, at=info.context.now)).proof
+        async with info.context.proving():
+            found = (await audits.audit(info.context.services.database, at=info.context.now)).proof
         return Proof(
             is_ok=found.is_ok,
             checked=[Invariant(name=each.name, claim=each.claim) for each in found.checked],

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.context import Context, Info
 from ledger.kernel.refusals import InvalidInput
 from ledger.records import survivor
-from members import Enrolled, MemberNotFound, enrol, find, profile
+from members import Enrolled, MemberNotFound, enrol, enrolled_before, find, profile
 from partners import once
 
 from .access import mutation
@@ -230,7 +230,7 @@ async def _enrolled(
     )
     if first:
         return first[0], False
-    again = await enrol(connection, keys, phone=identifier.phone, card=identifier.card, consents={}, at=at)
+    again = await enrolled_before(connection, keys, answered.answer.member)
     return dataclasses.replace(again, is_new=answered.answer.is_new), True
 
 

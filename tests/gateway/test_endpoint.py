@@ -132,6 +132,11 @@ def test_a_root_field_without_terms_cannot_be_served() -> None:
             Limits(fields=3),
             "{ hello ...A ...B } fragment A on Query { hello hello } fragment B on Query { hello }",
         ),
+        (Limits(repeats=2), "{ hello hello ...A } fragment A on Query { hello }"),
+        (Limits(), "{" + "lines { nodes { sku } }" * 500 + "}"),
+        (Limits(), "{" + "nothing { here }" * 500 + "}"),
+        (Limits(), "{ hello ...A } fragment A on Query { a { ...A } b { ...A } }"),
+        (Limits(definitions=2), "query A { hello } query B { hello } query C { hello }"),
         (Limits(source_characters=10), "{ hello hello }"),
         (Limits(), 'mutation { a: look(who: {qr: "1"}) b: look(who: {qr: "2"}) }'),
     ],
@@ -158,6 +163,17 @@ async def test_fragments_that_multiply_are_cut_off() -> None:
     answer = await ask(an_endpoint(Limits(aliases=20)), document)
 
     assert answer.code == "LIMIT_EXCEEDED"
+
+
+async def test_documents_that_are_not_known_have_a_budget_of_their_own() -> None:
+    endpoint = an_endpoint(Limits(read_characters=102, read_characters_per_second=1))
+    fresh = [await ask(endpoint, f"query Q{number} {{ hello }}") for number in range(7)]
+    wrong = await ask(endpoint, "{ nothing }")
+    known = await ask(endpoint, "query Q0 { hello }")
+
+    assert [answer.status for answer in fresh] == [200] * 5 + [429] * 2
+    assert (wrong.status, wrong.code) == (200, "INVALID_DOCUMENT")
+    assert known.json["data"] == {"hello": "hello, world"}
 
 
 async def test_every_answer_says_what_it_cost() -> None:

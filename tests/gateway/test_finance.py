@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 from tests.gateway.coalition import Coalition, a_burn, a_receipt, an_earn, partner_id
@@ -100,6 +101,14 @@ async def test_a_statement_is_found_by_its_partner(coalition: Coalition) -> None
     answer = await coalition.ask(document, {"p": partner_id(2)}, as_="finance")
 
     assert answer.data["period"]["statements"] == [{"partnerName": "Cinema", "due": {"amount": "-60.00"}}]
+
+
+async def test_one_proof_runs_at_a_time_and_the_second_is_told_to_wait(coalition: Coalition) -> None:
+    answers = await asyncio.gather(*(coalition.ask("{ proof { isOk } }", as_="finance") for _ in range(3)))
+
+    refused = [answer.code for answer in answers if "errors" in answer.json]
+    assert refused == ["THROTTLED", "THROTTLED"]
+    assert (await coalition.ask("{ proof { isOk } }", as_="finance")).json["data"]["proof"]["isOk"]
 
 
 async def test_the_proof_runs_every_invariant(coalition: Coalition) -> None:

@@ -7,9 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.commands import rewrap
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.unable import Unable
@@ -68,10 +70,17 @@ async def test_rewrapped_members_need_the_newest_master_key_only(
     name_in_environment(monkeypatch, settings, tmp_path)
     monkeypatch.setenv("KOPILKA_MASTER_KEY", both.reveal())
 
+    monkeypatch.setattr(rewrap, "_PAUSE_SECONDS", 0.01)
+    async with services.database.writer.connect() as holder:
+        await holder.execute(text("SELECT 1 FROM members FOR UPDATE"))
+        held = await asyncio.to_thread(CliRunner().invoke, app, ["rewrap"])
+    assert held.exit_code == 1
+    assert held.stdout.endswith("; 2 are left.\n")
     told = await asyncio.to_thread(run, "rewrap")
     again = await asyncio.to_thread(run, "rewrap")
 
     assert "under version 2 of the master key" in told
+    assert told.endswith("; 0 are left.\n")
     assert again.startswith("0 members' keys and 0 phones")
     assert both.current == 2
     newest = MasterKeys.from_text(both.reveal().split(",")[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from members import make_token
+from members import find, forget, make_token
 from partners.tables import requests
 from tests.gateway.coalition import PHONE, Coalition, a_burn, a_key, an_earn
 
@@ -44,6 +44,23 @@ async def test_a_repeated_enrolment_is_the_first_answer(coalition: Coalition) ->
     again = await coalition.do("memberEnrol", ENROLMENT, given)
 
     assert again == first | {"replayed": True}
+
+
+async def test_a_repeat_brings_back_nobody_who_was_erased(coalition: Coalition) -> None:
+    given = an_enrolment()
+    enrolment = (await coalition.do("memberEnrol", ENROLMENT, given))["enrolment"]
+    database = coalition.services.database
+    async with database.writer.begin() as connection:
+        member = await find(connection, coalition.services.keys, phone=NEW_PHONE)
+        assert member is not None
+        await forget(connection, member, at=coalition.now)
+
+    again = await coalition.do("memberEnrol", ENROLMENT, given)
+    anew = await coalition.do("memberEnrol", ENROLMENT, an_enrolment())
+
+    assert [error["code"] for error in again["userErrors"]] == ["MEMBER_FORGOTTEN"]
+    assert anew["enrolment"]["isNew"]
+    assert anew["enrolment"]["cardNumber"] != enrolment["cardNumber"]
 
 
 async def test_an_enrolment_under_a_used_key_is_a_conflict(coalition: Coalition) -> None:

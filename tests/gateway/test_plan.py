@@ -63,7 +63,7 @@ class Query:
 
 
 SCHEMA, INPUTS = bind(strawberry.Schema(query=Query))
-DOCUMENTS = Documents(SCHEMA, INPUTS, Limits(), allow_introspection=True)
+DOCUMENTS = Documents(SCHEMA, INPUTS, Limits(repeats=1_000), allow_introspection=True)
 
 leaf_fields = st.sampled_from(["name", "size", "kinds", "__typename", "n: name"])
 
@@ -92,7 +92,7 @@ async def test_a_plan_answers_what_graphql_core_answers(
         if f"${name}" in argument
     ]
     source = f"query{'(' + ', '.join(used) + ')' if used else ''} {{ tree{argument} {selection} }}"
-    operation = DOCUMENTS.operation(source, None)
+    operation = DOCUMENTS.operation(source, None, lambda _: None)
     assert operation.plan is not None
     given_variables = {"ill": ill, "depth": depth or 3}
     decoder = operation.plan.variables
@@ -147,4 +147,4 @@ def test_what_the_compiler_does_not_take_has_no_plan() -> None:
         "{ __schema { queryType { name } } }",
         "query($key: String!) { hello other: hello(name: $key) }",
     ):
-        assert documents.operation(source, None).plan is None
+        assert documents.operation(source, None, lambda _: None).plan is None

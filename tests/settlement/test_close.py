@@ -223,18 +223,15 @@ async def test_a_period_outside_the_calendar_is_refused(
         await advance(database, ledger, period, at=ENDS[2], by=STAFF)
 
 
-async def test_the_periods_to_close_are_those_that_ended(
+async def test_the_periods_that_have_begun_are_shown_page_by_page(
     stored: Coalition, database: Database, ledger: Ledger
 ) -> None:
-    async with database.writer.connect() as connection:
-        assert await periods.to_close(connection, at=ENDS[1] - timedelta(seconds=1)) == []
-        assert await periods.to_close(connection, at=ENDS[2]) == [1, 2]
-
     await close(database, ledger, 1)
 
     async with database.writer.connect() as connection:
-        assert await periods.to_close(connection, at=ENDS[2]) == [2]
         shown = await periods.periods(connection, at=ENDS[2])
+        pages = [await periods.periods(connection, at=ENDS[2], after=n, most=1) for n in range(4)]
+    assert pages == [*([period] for period in shown), []]
     assert [(period.ordinal, period.stage) for period in shown] == [
         (1, Stage.PROPOSED),
         (2, Stage.OPEN),
@@ -387,7 +384,7 @@ async def test_modes_move_less_money_the_more_they_net(
     await close(database, ledger, 1)
 
     async with database.writer.connect() as connection:
-        sheet = (await store.sheets(connection, period=1))[1]
+        sheet = (await store.sheets(connection, [1]))[1]
     moved = {mode: sheet.moved_micro(mode) for mode in Mode}
     assert moved == {
         Mode.GROSS: EXPECTED["1"]["gross"],
