@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from arq import cron, func
-from arq.connections import ArqRedis, RedisSettings, create_pool
+import structlog
+from arq import cron
+from arq.connections import RedisSettings
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker
+
+log = structlog.get_logger()
 
 Task = Callable[[Any], Awaitable[None]]
 """What a job does, given whatever the worker was started with."""
@@ -33,7 +36,7 @@ _CONTEXT: Final = "services"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A named task: run when asked, and by itself at `seconds` of every minute, or once at `minute` past.
+    """A named task that runs at `seconds` of every minute, or once at `minute` past.
 
     `minute` is one or several minutes of every hour, of one `hour` of the day (UTC) if that is given.
     """
@@ -46,37 +49,10 @@ class Job:
     hour: int | None = None
 
 
-class Jobs:
-    """The sending end of the queue."""
-
-    def __init__(self, pool: ArqRedis) -> None:
-        self._pool = pool
-
-    @classmethod
-    async def open(cls, redis_url: str) -> Jobs:
-        """Connect to the queue."""
-        pool = await create_pool(
-            RedisSettings.from_dsn(redis_url),
-            job_serializer=_encode,
-            job_deserializer=msgspec.json.decode,
-            default_queue_name=_QUEUE,
-        )
-        return cls(pool)
-
-    async def ask(self, name: str) -> None:
-        """Have the job called `name` run soon; asked again before it ran, it runs once."""
-        await self._pool.enqueue_job(name, _job_id=name)
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._pool.aclose()
-
-
 async def work(redis_url: str, jobs: Sequence[Job], services: object) -> None:
     """Run `jobs` until SIGTERM or SIGINT; those under way then have a while to finish."""
     worker = Worker(
-        functions=[func(_runner(job), name=job.name, timeout=job.timeout_seconds) for job in jobs],
-        cron_jobs=[_cron(job) for job in jobs if job.seconds or job.minute is not None],
+        cron_jobs=[_cron(job) for job in jobs],
         redis_settings=RedisSettings.from_dsn(redis_url),
         queue_name=_QUEUE,
         job_timeout=TIMEOUT_SECONDS,
@@ -111,7 +87,11 @@ def _cron(job: Job) -> Any:
 
 def _runner(job: Job) -> WorkerCoroutine:
     async def run(ctx: dict[str, Any], *_args: Any, **_kwargs: Any) -> None:
-        await job.task(ctx[_CONTEXT])
+        try:
+            await job.task(ctx[_CONTEXT])
+        except Exception:
+            log.exception("job_failed", job=job.name)
+            raise
 
     run.__qualname__ = job.name
     return run

@@ -68,7 +68,6 @@ NAMES: Final = {
     MONEY_OPENING: "money/opening",
 }
 
-MEMBER_ACCOUNTS: Final = (PENDING, AVAILABLE, HELD, CLAWBACK_DUE)
 POINTS_KINDS: Final = OPENING + 1
 """Account kinds below this number count points; those above count money."""
 

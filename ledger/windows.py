@@ -21,8 +21,6 @@ MONTH: Final = "month"
 YEAR: Final = "year"
 EVER: Final = "ever"
 
-CALENDAR: Final = (DAY, WEEK, MONTH, YEAR, EVER)
-
 ROLLING_CELLS: Final = 128
 """Cells of a rolling window: the one that is under way, and all that reach into the window, count whole."""
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.context import Context, Info
 from ledger.kernel.refusals import InvalidInput
 from partners import Answered
-from partners.clients import Kind, clients_of, find_client
+from partners.clients import Kind, clients_of, find_client, register_jwks
 from partners.clients import create_client as register_client
 from partners.clients import revoke_client as end_client
 from partners.clients import rotate_secret as change_secret
@@ -53,6 +53,17 @@ class ClientInput:
 
     idempotency_key: str = strawberry.field(description=KEY)
     client_id: str = strawberry.field(description="Its name at the token endpoint.")
+
+
+@strawberry.input(description="New public keys of an OAuth client.")
+class ClientKeysInput:
+    """A change of keys as it is sent."""
+
+    idempotency_key: str = strawberry.field(description=KEY)
+    client_id: str = strawberry.field(description="Its name at the token endpoint.")
+    jwks: str = strawberry.field(
+        description="Its public keys from now on, as a JWK set in JSON: the old one too while it signs."
+    )
 
 
 @strawberry.type(description="The answer to a change of an OAuth client.")
@@ -133,6 +144,22 @@ class ClientMutation:
         return await _client_payload(info.context, await write.do(act, _ClientKept, without_secrets=_forget))
 
     @mutation(
+        MANAGE,
+        payload=ClientPayload,
+        description="Replace a client's public keys; a secret that it has works a day longer.",
+    )
+    async def rotate_client_keys(self, info: Info, input: ClientKeysInput) -> ClientPayload:  # noqa: A002
+        """Change keys over."""
+        jwks = _jwk_set(input.jwks)
+
+        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
+            await register_jwks(connection, input.client_id, jwks, wall_time=_wall_time())
+            return _ClientKept(input.client_id)
+
+        write = Write(info.context, "rotateClientKeys", input.idempotency_key, (input.client_id, jwks))
+        return await _client_payload(info.context, await write.do(act, _ClientKept))
+
+    @mutation(
         MANAGE, payload=ClientPayload, description="End a client for good; its tokens stop within a second."
     )
     async def revoke_client(self, info: Info, input: ClientInput) -> ClientPayload:  # noqa: A002
@@ -166,8 +193,10 @@ def _outlets_of(context: Context, partner: int | None, ids: list[strawberry.ID] 
 
 
 def _jwks(text: str | None) -> dict[str, object] | None:
-    if text is None:
-        return None
+    return None if text is None else _jwk_set(text)
+
+
+def _jwk_set(text: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(text, type=dict[str, object])
     except msgspec.DecodeError:

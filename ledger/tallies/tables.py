@@ -8,9 +8,6 @@ from sqlalchemy import BigInteger, Column, DateTime, Integer, PrimaryKeyConstrai
 
 from ledger.kernel.database import metadata
 
-SPANS: Final = ("month", "day", "hour")
-"""UTC's own, so that they are the same wherever they are asked for."""
-
 tallies: Final = Table(
     "tallies",
     metadata,
@@ -27,6 +24,7 @@ tallies: Final = Table(
         "clock", "span", "starts_at", "issuer", "obligor", "redeemer", "debit", "credit", name="pk_tallies"
     ),
 )
+"""Spans are the month, the day and the hour of UTC, the same wherever they are asked for."""
 """Points that lines moved from one kind of account to another in a span of time, by either clock."""
 
 tally_marks: Final = Table(

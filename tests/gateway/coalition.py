@@ -83,6 +83,7 @@ INPUT_TYPES = {
     "freezeMember": "FreezeInput!",
     "unfreezeMember": "FreezeInput!",
     "rotateClientSecret": "ClientInput!",
+    "rotateClientKeys": "ClientKeysInput!",
 }
 
 

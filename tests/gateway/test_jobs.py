@@ -1,4 +1,4 @@
-"""The queue: jobs run when their time comes and when asked, and one that fails harms no other."""
+"""The queue: jobs run when their time comes, and one that fails is told of and harms no other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from gateway.jobs import Job, Jobs, work
+import structlog
+
+from gateway.jobs import Job, work
 
 _EVERY_SECOND = frozenset(range(60))
 _PATIENCE_SECONDS = 20
@@ -21,20 +23,22 @@ async def test_a_scheduled_job_runs_with_what_the_worker_holds(redis_url: str) -
     assert held == "held"
 
 
-async def test_a_job_that_is_asked_for_runs_after_another_failed(redis_url: str) -> None:
+async def test_a_job_that_fails_is_told_of_and_others_go_on(redis_url: str) -> None:
+    failed: asyncio.Queue[object] = asyncio.Queue()
     seen: asyncio.Queue[object] = asyncio.Queue()
 
-    async def fail(_services: object) -> None:
+    async def fail(services: object) -> None:
+        await failed.put(services)
         raise ValueError("a mistake")
 
-    async with _working(redis_url, Job(name="fail", task=fail), Job(name="asked", task=seen.put), services=7):
-        jobs = await Jobs.open(redis_url)
-        await jobs.ask("fail")
-        await jobs.ask("asked")
-        held = await asyncio.wait_for(seen.get(), _PATIENCE_SECONDS)
-        await jobs.close()
+    jobs = [Job(name=task.__name__, task=task, seconds=_EVERY_SECOND) for task in (fail, seen.put)]
+    with structlog.testing.capture_logs() as logged:
+        async with _working(redis_url, *jobs, services=7):
+            await asyncio.wait_for(failed.get(), _PATIENCE_SECONDS)
+            await asyncio.wait_for(seen.get(), _PATIENCE_SECONDS)
+            await asyncio.wait_for(failed.get(), _PATIENCE_SECONDS)
 
-    assert held == 7
+    assert {"event": "job_failed", "job": "fail", "log_level": "error", "exc_info": True} in logged
 
 
 @asynccontextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 from sqlalchemy import select
 
 from gateway.context import ContextMaker
@@ -15,6 +17,7 @@ from gateway.schema import make_schema
 from gateway.schema.node import global_id
 from gateway.services import Services
 from ledger.kernel.clock import WallClock
+from partners.clients import find_client
 from partners.tables import requests
 from tests.gateway.calls import ask
 from tests.gateway.coalition import Coalition, a_caller, a_key, an_earn, partner_id
@@ -236,6 +239,28 @@ async def test_a_clients_secret_is_changed_and_the_client_ended(coalition: Coali
     assert changed["secret"] != made["secret"]
     assert ended["client"]["revokedAt"] is not None
     assert late["userErrors"] == [{"code": "CLIENT_UNKNOWN", "field": ["clientId"]}]
+
+
+async def test_a_clients_keys_are_changed(coalition: Coalition) -> None:
+    old, new = (ECKey.generate_key("P-256", {"kid": kid, "alg": "ES256"}) for kid in ("old", "new"))
+    sets = [json.dumps({"keys": [key.as_dict(private=False)]}) for key in (old, new)]
+    given = {"kind": "FINANCE", "name": "Books", "scopes": ["settlement:read"], "jwks": sets[0]}
+    made = await coalition.do("createClient", CLIENT, given | {"idempotencyKey": a_key()}, as_="operator")
+    which = {"clientId": made["client"]["clientId"], "idempotencyKey": a_key()}
+
+    changed = await coalition.do("rotateClientKeys", CLIENT, which | {"jwks": sets[1]}, as_="operator")
+    again = await coalition.do("rotateClientKeys", CLIENT, which | {"jwks": sets[1]}, as_="operator")
+    wrong = await coalition.do(
+        "rotateClientKeys", CLIENT, which | {"jwks": "{}", "idempotencyKey": a_key()}, as_="operator"
+    )
+
+    assert changed["secret"] is None
+    assert again == changed | {"replayed": True}
+    assert wrong["userErrors"] == [{"code": "INVALID_INPUT", "field": ["jwks", "keys"]}]
+    async with coalition.services.database.writer.connect() as connection:
+        known = await find_client(connection, made["client"]["clientId"])
+    assert known is not None
+    assert known.jwks == json.loads(sets[1])
 
 
 async def test_a_client_that_makes_no_sense_is_refused(coalition: Coalition) -> None:
