@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -32,6 +33,9 @@ from .transits import Transit
 log = structlog.get_logger()
 
 SWEEP_SIZE: Final = 2_000
+MOST_TURNS: Final = 100
+"""How often something may fall due at one instant that the clock is driven through."""
+
 _ADVANCING: Final = 0x6B6F7069
 """The advisory lock of whoever drives the clock."""
 
@@ -236,14 +240,21 @@ class Ledger:
             return await records.history(connection, member, before=before, limit=limit)
 
     async def sweep(self, at: datetime) -> int:
-        """Apply what is due at `at` on wallets that nobody touched; the number of wallets visited."""
-        visited = 0
+        """Apply what is due at `at` on wallets that nobody touched; the number of wallets visited.
+
+        Raises `LedgerFault` when nothing but wallets is left whose settling is a fault.
+        """
+        visited, before = 0, set[int]()
         while True:
             async with self._reading.connect() as connection:
                 members = await records.due_members(connection, at, SWEEP_SIZE)
             if not members:
                 return visited
+            if before == {*members}:
+                # Each was a fault, said and referenced. Others are not kept from what is due to them.
+                raise LedgerFault(f"{len(members)} wallets cannot be settled, the first is {members[0]}")
             await self.submit_many([Settle.of(member, at) for member in members])
+            before = {*members}
             visited += len(members)
 
     async def pass_fences(self, period: int) -> None:
@@ -258,6 +269,7 @@ class Ledger:
 
         On the way everything that falls due happens in the order of its instant: releases,
         lapses, expiries and the ends of periods. Only an installation with a driven clock has this.
+        Raises `LedgerFault` when something that is due cannot be done, so that it would never end.
         """
         clock = self.clock
         if not isinstance(clock, DrivenClock):
@@ -265,7 +277,11 @@ class Ledger:
         async with self._advancing, self._database.writer.connect() as holder:
             await holder.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _ADVANCING})
             try:
+                turns: Counter[datetime] = Counter()
                 while (instant := await self._next_instant(to)) is not None:
+                    turns[instant] += 1
+                    if turns[instant] > MOST_TURNS:
+                        raise LedgerFault(f"nothing gets past {instant.isoformat()}")
                     await self._set_clock(clock, instant)
                     await self.sweep(instant)
                     await self.drive_all()

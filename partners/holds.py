@@ -81,6 +81,6 @@ def prepare_void(till: Till, request: VoidRequest, *, at: datetime) -> Void:
 
 
 def check_points(points: int) -> None:
-    """Raises `InvalidInput` unless points are a whole number from 1 to 2^53."""
+    """Raises `InvalidInput` unless points are a whole number from 1 to `MAX_POINTS`."""
     if not 0 < points <= MAX_POINTS:
         raise InvalidInput("points must be a whole number above zero", field=("points",))

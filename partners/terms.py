@@ -15,7 +15,8 @@ from .names import name
 WHOLE: Final = 1_000_000
 """One whole in millionths: shares and rates are integers of this scale."""
 
-_PRICE_LIMIT: Final = 10**12
+_PRICE_LIMIT: Final = 10**9
+"""A thousand units of currency a point."""
 _LONGEST_DAYS: Final = 36_500
 
 

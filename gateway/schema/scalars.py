@@ -10,7 +10,6 @@ import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
 from gateway.http import Exactly
-from ledger.kernel.values import MAX_POINTS
 
 if TYPE_CHECKING:
     Points = int
@@ -28,10 +27,12 @@ else:
     Date = NewType("Date", date)
 
 _LONGEST_DECIMAL: Final = 40
+_LARGEST: Final = 2**53
+"""What a double, as JSON numbers are read, holds exactly."""
 
 
 def _whole(value: object) -> int:
-    if value.__class__ is not int or not -MAX_POINTS <= value <= MAX_POINTS:
+    if value.__class__ is not int or not -_LARGEST <= value <= _LARGEST:
         raise TypeError(f"not a whole number within ±2^53: {value!r}")
     return value
 
@@ -59,13 +60,13 @@ SCALARS: Final[dict[Any, ScalarDefinition]] = {
         name="Points",
         description="A whole number of points, from −2^53 to 2^53, as a JSON number without a fraction.",
         serialize=_whole,
-        parse_value=Exactly(Annotated[int, msgspec.Meta(ge=-MAX_POINTS, le=MAX_POINTS)]),
+        parse_value=Exactly(Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]),
     ),
     Count: strawberry.scalar(
         name="Count",
         description="How many there are, a whole number from 0 to 2^53.",
         serialize=_whole,
-        parse_value=Exactly(Annotated[int, msgspec.Meta(ge=0, le=MAX_POINTS)]),
+        parse_value=Exactly(Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]),
     ),
     Decimal: strawberry.scalar(
         name="Decimal",

@@ -6,6 +6,7 @@ from ledger.accounts import ADJUST, AVAILABLE
 from ledger.commands import Adjust
 from ledger.journal import Journal, Line
 from ledger.kernel.refusals import InvalidInput
+from ledger.kernel.values import MAX_POINTS
 from ledger.lots import Lot, consume, in_order
 from ledger.refusals import InsufficientPoints
 from ledger.wallet import Wallet, lot_id
@@ -15,8 +16,8 @@ from .situation import Situation
 
 def adjust(wallet: Wallet, command: Adjust, situation: Situation) -> Journal:
     """Adjust → available as a lot of its own, or available → adjust out of the obligor's lots."""
-    if command.points == 0:
-        raise InvalidInput("an adjustment moves points", field=("points",))
+    if not 0 < abs(command.points) <= MAX_POINTS:
+        raise InvalidInput(f"an adjustment moves 1 to {MAX_POINTS} points", field=("points",))
     return _give(command, situation) if command.points > 0 else _take(wallet, command)
 
 

@@ -6,6 +6,7 @@ from ledger.accounts import AVAILABLE, ISSUED
 from ledger.commands import Grant
 from ledger.journal import Journal, Line
 from ledger.kernel.refusals import InvalidInput
+from ledger.kernel.values import MAX_POINTS
 from ledger.lots import Lot
 from ledger.wallet import Wallet, lot_id
 
@@ -14,8 +15,8 @@ from .situation import Situation
 
 def grant(_wallet: Wallet, command: Grant, situation: Situation) -> Journal:
     """One lot, available at once: the command's partner is its issuer, the obligor pays."""
-    if command.points <= 0:
-        raise InvalidInput("a grant gives points", field=("points",))
+    if not 0 < command.points <= MAX_POINTS:
+        raise InvalidInput(f"a grant gives 1 to {MAX_POINTS} points", field=("points",))
     if command.expires_at <= situation.at:
         raise InvalidInput("the points would have expired already", field=("expiresAt",))
     prices = (command.partner, command.obligor, command.tariff)

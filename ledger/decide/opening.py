@@ -6,6 +6,7 @@ from ledger.accounts import AVAILABLE, OPENING, PENDING
 from ledger.commands import Open, OpeningLot
 from ledger.journal import Journal, Line
 from ledger.kernel.refusals import InvalidInput
+from ledger.kernel.values import MAX_POINTS
 from ledger.lots import Lot
 from ledger.wallet import Wallet, lot_id
 
@@ -23,9 +24,12 @@ def open_balance(_wallet: Wallet, command: Open, situation: Situation) -> Journa
     if not 0 < len(command.lots) <= MAX_LOTS:
         raise InvalidInput(f"an opening balance has 1 to {MAX_LOTS} lots", field=("lots",))
     made = [_lot(number, given, situation) for number, given in enumerate(command.lots)]
+    points = sum(lot.earned for lot in made)
+    if points > MAX_POINTS:
+        raise InvalidInput(f"a member brings at most {MAX_POINTS} points", field=("lots",))
     return Journal(
         kind="opening",
-        points=sum(lot.earned for lot in made),
+        points=points,
         lines=tuple(map(_line, made)),
         new_lots=tuple(made),
     )

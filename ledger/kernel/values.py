@@ -14,8 +14,9 @@ import msgspec
 from .refusals import InvalidInput
 
 MICRO: Final = 1_000_000
-MAX_POINTS: Final = 2**53
-"""Points travel as JSON numbers, so no single amount exceeds what a double holds exactly."""
+MAX_POINTS: Final = 10**9
+"""What one operation may move. Sums of a member, a cell or a programme then stay far below 2^63, in
+points and in micro-units of money, and below the 2^53 that a JSON number holds exactly."""
 
 MINOR_DIGITS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "KWD": 3, "BHD": 3, "TND": 3}
 """ISO 4217 currencies whose minor unit is not a hundredth; every other has two digits."""

@@ -129,7 +129,7 @@ def _read_lot(number: int, given: GivenLot, issuers: Issuers, at: datetime) -> O
         obligor = _obligor(given.obligor, issuer, issuers)
         tariff = issuers.tariff(obligor, issuer, at)
     with _at(number, "points"):
-        _check(0 < given.points <= MAX_POINTS, "points must be more than 0 and at most 2^53")
+        _check(0 < given.points <= MAX_POINTS, f"points must be more than 0 and at most {MAX_POINTS}")
     with _at(number, "earned"):
         earned_at = _instant(given.earned, zone, last=False)
         _check(earned_at <= at, "points cannot be earned in the future")

@@ -43,6 +43,7 @@ from .builders import (
     an_arming,
     an_authorization,
     an_earn,
+    an_opening_lot,
     an_unfreeze,
 )
 from .memory import (
@@ -303,10 +304,17 @@ def test_a_grant_is_a_lot_that_another_pays_for_than_who_is_shown() -> None:
 @pytest.mark.parametrize(
     ("command", "field", "message"),
     [
-        (a_grant(0), "points", "a grant gives points"),
-        (a_grant(-5), "points", "a grant gives points"),
+        (a_grant(0), "points", "a grant gives 1 to 1000000000 points"),
+        (a_grant(-5), "points", "a grant gives 1 to 1000000000 points"),
+        (a_grant(10**9 + 1), "points", "a grant gives 1 to 1000000000 points"),
         (a_grant(5, expires_at=START), "expiresAt", "the points would have expired already"),
-        (an_adjustment(0), "points", "an adjustment moves points"),
+        (an_adjustment(0), "points", "an adjustment moves 1 to 1000000000 points"),
+        (an_adjustment(10**9 + 1), "points", "an adjustment moves 1 to 1000000000 points"),
+        (
+            an_opening(an_opening_lot(10**9), an_opening_lot(1)),
+            "lots",
+            "a member brings at most 1000000000 points",
+        ),
         (an_adjustment(5, expires_at=START), "expiresAt", "the points would have expired already"),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import func, select
 
@@ -18,7 +20,7 @@ from ledger.tables import operations
 from tests.servers import Urls
 
 from . import proving
-from .builders import MEMBER, a_burn, an_earn
+from .builders import MEMBER, START, a_burn, an_earn
 from .instances import a_process, code, codes
 
 
@@ -115,6 +117,28 @@ async def test_balances_that_no_column_holds_fail_one_command_and_not_the_lane(
             await ledger.submit(an_earn(2**62, partner=2))
 
     assert code(await ledger.submit(a_burn(5))) == "OK"
+    await proving.holds(database)
+
+
+async def test_a_wallet_that_cannot_be_settled_keeps_nobody_waiting(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    due = START + timedelta(days=1)
+    others = [compose(3, number) for number in range(1, 4)]
+    await ledger.submit_many([an_earn(5, member=member, available_at=due) for member in (MEMBER, *others)])
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute("UPDATE wallets SET pending = 0 WHERE member = $1", MEMBER)
+
+    async with asyncio.timeout(20):
+        with pytest.raises(LedgerFault, match="1 wallets cannot be settled"):
+            await ledger.advance(due)
+        with pytest.raises(LedgerFault, match="1 wallets cannot be settled"):
+            await ledger.advance(due + timedelta(days=40))
+
+    assert [(await ledger.balance(member)).available for member in others] == [5, 5, 5]
+    await owner.execute("UPDATE wallets SET pending = 5 WHERE member = $1", MEMBER)
+    await owner.close()
+    await ledger.advance(due + timedelta(days=40))
     await proving.holds(database)
 
 
