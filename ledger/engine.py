@@ -20,10 +20,10 @@ from .decide import kind_of
 from .driving import drive, drive_all
 from .escrow import Pools
 from .kernel.clock import Clock, DrivenClock
-from .kernel.database import Database
+from .kernel.database import Database, is_server_lost
 from .kernel.ids import BUCKETS
 from .kernel.tables import clock as clock_table
-from .lane import Lanes, LedgerFault
+from .lane import RETRY_SECONDS, Lanes, LedgerFault
 from .outcomes import Balance, Outcome
 from .records import Recorded
 from .refusals import Faulted, HoldNotFound
@@ -164,7 +164,20 @@ class Ledger:
         return outcome, None if outcome.refused else await self.drive(outcome.operation)
 
     async def drive(self, transfer: int) -> Transit | None:
-        """Take one transit as far as it can get, and tell how far that is; None if there is none such."""
+        """Take one transit as far as it can get, and tell how far that is; None if there is none such.
+
+        A server that is lost is waited for, as by the lanes: each leg is posted once all the same.
+        """
+        while True:
+            try:
+                return await self._drive(transfer)
+            except Exception as error:
+                if not is_server_lost(error):
+                    raise
+                log.warning("ledger.server_lost", error=type(error).__name__, transit=transfer)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _drive(self, transfer: int) -> Transit | None:
         async with self._reading.connect() as connection:
             found = await transit(connection, transfer)
         if found is None or found.state != "open":

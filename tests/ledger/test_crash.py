@@ -32,7 +32,7 @@ from . import proving
 from .builders import MEMBER, START, a_burn, a_capture, an_authorization, an_earn
 from .cutting import a_wire
 from .instances import codes, extend_calendar
-from .till import IN_FLIGHT, a_command, answer
+from .till import IN_FLIGHT, a_command, answer, post
 
 Answered = dict[int, dict[str, Any]]
 
@@ -106,7 +106,7 @@ async def test_a_killed_postgres_loses_nothing_and_nobody_gets_a_fault(
     async def one_till() -> None:
         while not is_over.is_set():
             number = next(numbers)
-            answered[number] = answer(await ledger.submit(a_command(number)))
+            answered[number] = answer(await post(ledger, number))
 
     tills = [asyncio.create_task(one_till()) for _ in range(IN_FLIGHT)]
     victims = [*VICTIMS]
@@ -255,7 +255,9 @@ async def _hear(line: bytes, answered: Answered) -> None:
 
 async def _post_again(ledger: Ledger, answered: Answered) -> list[Outcome]:
     """Everything that was answered and what may have been under way when the end came."""
-    return await ledger.submit_many([a_command(number) for number in range(max(answered) + 1 + IN_FLIGHT)])
+    again = await ledger.submit_many([a_command(number) for number in range(max(answered) + 1 + IN_FLIGHT)])
+    await ledger.drive_all()  # whoever was killed between the two legs of a transfer
+    return again
 
 
 def _same_answers(answered: Answered, again: list[Outcome]) -> None:

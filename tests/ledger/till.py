@@ -11,12 +11,22 @@ from typing import Any
 
 import structlog
 
-from ledger import Command, Ledger, Outcome
+from ledger import Command, Ledger, Outcome, Transfer
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 
-from .builders import START, B, a_burn, an_authorization, an_earn
+from .builders import (
+    START,
+    B,
+    a_burn,
+    a_donation,
+    a_grant,
+    a_transfer,
+    an_adjustment,
+    an_authorization,
+    an_earn,
+)
 
 IN_FLIGHT = 24
 
@@ -24,9 +34,31 @@ IN_FLIGHT = 24
 def a_command(number: int) -> Command:
     """The `number`-th command of every till: the same in each process, so that it can be sent again."""
     member = compose(number % 16, 1 + number % 5)
-    if number % 4 == 3:
-        return a_burn(7, key=f"till-{number}", member=member, digest=b"burn")
-    return an_earn(20, key=f"till-{number}", member=member, digest=b"earn")
+    common: dict[str, Any] = {"key": f"till-{number}", "member": member, "digest": b"the same"}
+    match number % 13:
+        case 3 | 7 | 11:
+            return a_burn(7, **common)
+        case 5:
+            return an_authorization(3, **common)
+        case 6:
+            return a_transfer(5, to_member=compose((number + 5) % 16, 1 + number % 3), **common)
+        case 8:
+            return a_donation(2, **common)
+        case 9:
+            return a_grant(4, **common)
+        case 10:
+            return an_adjustment(-1, **common)
+        case _:
+            return an_earn(20, **common)
+
+
+async def post(ledger: Ledger, number: int) -> Outcome:
+    """Post the `number`-th command; points that it sends off are brought to their end."""
+    command = a_command(number)
+    if isinstance(command, Transfer):
+        outcome, _ = await ledger.transfer(command)
+        return outcome
+    return await ledger.submit(command)
 
 
 def a_duplicate(number: int, key: str = "storm") -> Command:
@@ -67,7 +99,7 @@ async def post_for_ever(ledger: Ledger) -> None:
 
     async def one_till() -> None:
         for number in numbers:
-            outcome = await ledger.submit(a_command(number))
+            outcome = await post(ledger, number)
             print(json.dumps([number, answer(outcome)]), flush=True)  # noqa: T201
 
     await asyncio.gather(*(one_till() for _ in range(IN_FLIGHT)))
