@@ -23,6 +23,8 @@ from gateway.migrations.upgrade import Installation, migrate
 from gateway.unable import Unable
 from ledger import Ledger, Outcome, heads
 from ledger.evidence import sealing
+from ledger.evidence.exporting import inclusion_of
+from ledger.evidence.inclusion import Inclusion
 from ledger.evidence.seal import Seal
 from ledger.evidence.seal_keys import SealKeys
 from ledger.heads import Tip
@@ -31,7 +33,7 @@ from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.tables import operations as table
 from tests.ledger import proving
-from tests.ledger.builders import START, an_earn
+from tests.ledger.builders import FAR, START, a_burn, an_authorization, an_earn
 from tests.ledger.instances import extend_calendar
 
 _QUICK = {"shared_buffers": "16MB", "fsync": "off"}
@@ -94,6 +96,8 @@ def test_after_a_restore_the_chain_is_the_same_and_what_is_lacking_is_posted_onc
     assert told["ok"]
     assert told["operations"] >= 100
     assert restored.seals == kept.seals
+    assert restored.proofs == kept.proofs
+    assert all(kept.proofs)
     assert restored.heads_of(kept) == kept.heads
     assert all(outcome.refused is None for outcome in first)
     assert all(outcome.replayed for outcome in first[:100])
@@ -144,11 +148,12 @@ def test_a_restore_touches_no_installation_that_is_there_and_needs_its_secrets(
 
 @dataclass
 class State:
-    """Heads and seals."""
+    """Heads and seals, and the proof of the first operation of each bucket."""
 
     heads: list[Tip]
     hashes: dict[tuple[int, int], bytes]
     seals: list[Seal]
+    proofs: list[Inclusion | None]
 
     def heads_of(self, other: State) -> list[Tip]:
         """What stands at the heights of the other's heads."""
@@ -194,14 +199,18 @@ async def _post(addresses: Addresses, numbers: range) -> list[Outcome]:
     await ledger.start()
     outcomes = []
     for start in range(0, len(numbers), 20):
-        outcomes += await ledger.submit_many([_earn(number) for number in numbers[start : start + 20]])
+        outcomes += await ledger.submit_many([_command(number) for number in numbers[start : start + 20]])
     await ledger.drain()
     await database.close()
     return outcomes
 
 
-def _earn(number: int) -> Any:
-    return an_earn(10 + number, key=f"k{number}", member=compose(number % 8, number % 40 + 1))
+def _command(number: int) -> Any:
+    """Earns; from the 200th on every tenth is a burn or a hold of what the member earned before."""
+    common: dict[str, Any] = {"key": f"k{number}", "member": compose(number % 8, number % 40 + 1)}
+    if number >= 200 and number % 10 == 9:
+        return a_burn(3, **common) if number % 20 == 9 else an_authorization(2, expires_at=FAR, **common)
+    return an_earn(10 + number, **common)
 
 
 async def _while_posting(place: Place, to: Path, numbers: range) -> None:
@@ -234,9 +243,10 @@ async def _state(addresses: Addresses) -> State:
             for height in range(tip.height + 1)
         }
         seals = await sealing.all_seals(connection)
+        proofs = [await inclusion_of(connection, compose(bucket, 1)) for bucket in range(8)]
     await database.close()
     assert all(hashes.values())
-    return State(tips, {place: hash_ for place, hash_ in hashes.items() if hash_}, seals)
+    return State(tips, {place: hash_ for place, hash_ in hashes.items() if hash_}, seals, proofs)
 
 
 async def _proved(addresses: Addresses, *, operations: int) -> None:
