@@ -14,6 +14,7 @@ from .commands.balance import balance_command
 from .commands.bucket import bucket_app
 from .commands.demo import demo_command
 from .commands.doctor import doctor_command
+from .commands.history import history_command
 from .commands.imports import import_app
 from .commands.migrate import migrate_command
 from .commands.period import period_app
@@ -49,6 +50,7 @@ app.command("backup")(backup_command)
 app.command("restore")(restore_command)
 app.command("verify")(verify_command)
 app.command("balance")(balance_command)
+app.command("history")(history_command)
 app.command("rewrap")(rewrap_command)
 
 app.add_typer(period_app, name="period")

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.embedded.folder import write_private
 from gateway.services import Services
+from gateway.unable import Unable
 from members import enrol
 from partners import (
     Funding,
@@ -86,10 +87,13 @@ def known(data_dir: Path, issuer: str) -> DemoClients | None:
     return DemoClients(**found, curl=_curl(issuer, found["partner"]))
 
 
-async def load(services: Services, data_dir: Path) -> DemoClients:
-    """Make the demo coalition in an empty installation, and clients to call it with."""
+async def load(services: Services, data_dir: Path, notice_days: int | None = None) -> DemoClients:
+    """Make the demo coalition in an empty installation, and clients to call it with.
+
+    `notice_days` before points expire its members are told; None where nobody is.
+    """
     async with services.database.writer.begin() as connection:
-        made = await _make(connection, services.clock.now())
+        made = await _make(connection, services.clock.now(), notice_days)
         await enrol(connection, services.keys, phone=_PHONE, consents={}, at=services.clock.now())
         # Written before the commit: a secret in no database is harmless, a lost one is not.
         write_private(data_dir / _FILE, json.dumps({kind: asdict(client) for kind, client in made.items()}))
@@ -101,11 +105,29 @@ async def load(services: Services, data_dir: Path) -> DemoClients:
     )
 
 
-async def _make(connection: AsyncConnection, at: datetime) -> dict[Kind, ClientSecret]:
+def check_notices(services: Services, notice_days: int) -> None:
+    """Raise `Unable` if there is a programme that tells members at another time, or nobody."""
+    directory = services.directories.current
+    if not directory.has_programme or directory.programme.notice_days == notice_days:
+        return
+    known = directory.programme.notice_days
+    when = "never tells members" if known is None else f"tells members {known} days before"
+    raise Unable(f"This installation {when} that points expire, and keeps to it: name another data folder.")
+
+
+async def _make(
+    connection: AsyncConnection, at: datetime, notice_days: int | None
+) -> dict[Kind, ClientSecret]:
     try:
         async with connection.begin_nested():
             await create_programme(
-                connection, name="Kopilka", currency="RUB", time_zone="Europe/Moscow", at=at, by=_BY
+                connection,
+                name="Kopilka",
+                currency="RUB",
+                time_zone="Europe/Moscow",
+                at=at,
+                by=_BY,
+                notice_days=notice_days,
             )
     except ProgrammeExists:
         pass

@@ -45,7 +45,7 @@ from .novation import (
 from .outlets import OutletExists, open_outlet, reinstate_outlet, suspend_outlet
 from .partner import create_partner, reinstate_partner, suspend_partner
 from .position import Position, position
-from .programme import ProgrammeExists, create_programme, ensure_calendar, limit_programme
+from .programme import MOST_NOTICE_DAYS, ProgrammeExists, create_programme, ensure_calendar, limit_programme
 from .quote import Quote, QuoteRefused, QuoteRequest, quote
 from .quote_token import QuoteTokens
 from .receipts import (
@@ -71,6 +71,7 @@ __all__ = [
     "GIFT_CARD",
     "MAX_ITEMS",
     "MAX_LINES",
+    "MOST_NOTICE_DAYS",
     "Adjustment",
     "AdjustmentReason",
     "Agreement",

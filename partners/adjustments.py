@@ -23,6 +23,7 @@ from .adjustment import Adjustment, AdjustmentReason
 from .adjustment_store import adjusters, page
 from .days import end_of_day, local_day
 from .directory import Directory
+from .events import record
 from .names import name
 from .notes import MAX_TEXT, Note, encode_note
 
@@ -102,7 +103,7 @@ async def propose(
     by: str,
     at: datetime,
 ) -> Adjustment:
-    """Store a proposal; nothing moves. `tariff` prices what is given, and is 0 for what is taken.
+    """Store a proposal, with its event; nothing moves. `tariff` prices what is given, 0 for what is taken.
 
     Raises `PartnerUnknown` and `InvalidInput`.
     """
@@ -113,7 +114,7 @@ async def propose(
     zone, terms = directory.programme.zone, directory.programme.defaults
     agreement = directory.agreement_at(proposal.obligor, at)
     days = (agreement.terms if agreement else terms).lot_lifetime_days
-    return await store.add(
+    proposed = await store.add(
         connection,
         member=proposal.member,
         points=proposal.points,
@@ -126,12 +127,14 @@ async def propose(
         proposed_by=by,
         lapses_at=at + LIFETIME,
     )
+    await _record(connection, "adjustment.proposed", proposed, by=by, at=at)
+    return proposed
 
 
 async def approve(
     connection: AsyncConnection, id_: int, *, digest: bytes, by: str, at: datetime
 ) -> Adjustment:
-    """Approve what has this digest; the same approver may say so again. `post` moves the points.
+    """Approve what has this digest, with its event; the same approver may say so again. `post` moves points.
 
     Raises `AdjustmentUnknown`, `ApproverIsMaker`, `ProposalChanged`, `AlreadyApproved`, `ProposalExpired`.
     """
@@ -148,7 +151,9 @@ async def approve(
         raise AlreadyApproved
     if at >= found.lapses_at:
         raise ProposalExpired
-    return await store.approve(connection, id_, by=by, at=at)
+    approved = await store.approve(connection, id_, by=by, at=at)
+    await _record(connection, "adjustment.approved", approved, by=by, at=at)
+    return approved
 
 
 async def post(database: Database, ledger: Ledger, adjustment: Adjustment, *, at: datetime) -> Adjustment:
@@ -172,6 +177,21 @@ async def post(database: Database, ledger: Ledger, adjustment: Adjustment, *, at
             period=None if outcome.refused else recorded.period,
             refusal=outcome.refused.code if outcome.refused else None,
         )
+
+
+async def _record(
+    connection: AsyncConnection, kind: str, adjustment: Adjustment, *, by: str, at: datetime
+) -> None:
+    """Neither the member nor the words: the digest says which proposal it was, and both are kept with it."""
+    body = {
+        "adjustment": adjustment.id,
+        "digest": adjustment.digest.hex(),
+        "points": adjustment.points,
+        "reason": adjustment.reason.value,
+        "by": by,
+    }
+    partner = None if adjustment.obligor == OPERATOR else adjustment.obligor
+    await record(connection, kind, at=at, partner=partner, body=body)
 
 
 def _command(adjustment: Adjustment, approved_by: str, at: datetime) -> Adjust:

@@ -19,14 +19,11 @@ from gateway.unable import Unable
 from ledger import tallies
 from ledger.asof import Clock, check_past
 from ledger.kernel.refusals import Refusal
-from members import find
 from partners import Directory
 
 from .installation import DataOption, JsonOption, installed
+from .person import CardOption, MemberOption, PhoneOption, member_named
 
-MemberOption = Annotated[int | None, typer.Option("--member", help="A member, by the ledger's number.")]
-PhoneOption = Annotated[str | None, typer.Option("--phone", help="A member, by phone.")]
-CardOption = Annotated[str | None, typer.Option("--card", help="A member, by card number.")]
 PartnerOption = Annotated[str | None, typer.Option("--partner", help="A partner, by number or name.")]
 ProgrammeOption = Annotated[bool, typer.Option("--programme", help="The whole programme.")]
 AsOfOption = Annotated[
@@ -79,7 +76,7 @@ async def _ask(settings: Settings, kind: str, who: Any, at: datetime | None, clo
         told = {"as_of": instant.isoformat(), "clock": clock.value}
         if kind in ("partner", "programme"):
             return told | await _standing(services, kind, who, instant, clock)
-        member = who if kind == "member" else await _found(services, kind, who)
+        member = await member_named(services, kind, who)
         balance = await services.ledger.balance_as_of(member, instant, clock)
         return told | {"balance": msgspec.structs.asdict(balance) | {"shown": balance.shown}}
 
@@ -90,14 +87,6 @@ async def _standing(services: Services, kind: str, who: Any, at: datetime, clock
             return {"standing": asdict(await tallies.programme_as_of(connection, at, clock))}
         number = _partner_number(services.directories.current, who)
         return {"standing": asdict(await tallies.partner_as_of(connection, number, at, clock))}
-
-
-async def _found(services: Services, kind: str, who: str) -> int:
-    async with services.database.writer.connect() as connection:
-        found = await find(connection, services.keys, **{kind: who})
-    if found is None:
-        raise Unable(f"There is no member with this {kind}.")
-    return found
 
 
 def _partner_number(directory: Directory, who: str) -> int:

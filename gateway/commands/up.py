@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import os
 import signal
@@ -13,14 +12,12 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway import demo
-from gateway.demo import DemoClients
 from gateway.embedded import Child, DataFolder, Postgres, Valkey, last_complaint, serving_account
-from gateway.services import open_services
 from gateway.settings import Settings
 from gateway.unable import Unable
 from members import MasterKeys
 
+from .demo import NoticeDaysOption, loaded
 from .installation import DataOption, JsonOption, completed, settings_with
 from .migrate import ClockOption, StartsAtOption, migrated
 from .serve import listen
@@ -36,6 +33,7 @@ def up_command(
     data: DataOption = None,
     clock: ClockOption = None,
     starts_at: StartsAtOption = None,
+    notice_days: NoticeDaysOption = None,
     worker: Annotated[bool, typer.Option(help="Run background jobs too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +47,7 @@ def up_command(
         stack.callback(folder.close)
         settings, children = _start_servers(settings, folder, stack)
         migrated(settings, clock=clock, starts_at=starts_at)
-        clients = demo.known(folder.path, settings.issuer) or asyncio.run(_load_demo(settings))
+        clients = loaded(settings, notice_days)
         later = stack.enter_context(ExitStack())  # the worker starts after the gateway and ends after it
         children.append(_start_gateway(settings, folder, stack))
         if worker:
@@ -76,11 +74,6 @@ def _start_servers(settings: Settings, folder: DataFolder, stack: ExitStack) -> 
         known["redis_url"] = valkey.url
         children.append(valkey.child)
     return completed(settings, known), children
-
-
-async def _load_demo(settings: Settings) -> DemoClients:
-    async with open_services(settings) as services:
-        return await demo.load(services, settings.data_dir)
 
 
 def _start_worker(settings: Settings, folder: DataFolder, stack: ExitStack) -> Child:

@@ -98,11 +98,13 @@ class MemberResolveInput:
     member: MemberInput = strawberry.field(description="What the member presented.")
 
 
-@strawberry.type(description="A member, as much as this partner may know.")
+@strawberry.type(description="A member, as much as the caller may know.")
 class Member:
-    """A member as shown to a till."""
+    """A member as shown to a till, to the app or to staff."""
 
-    handle: str = strawberry.field(description="How this partner names the member; means nothing elsewhere.")
+    handle: str = strawberry.field(
+        description="How this partner, or the operator's side, names the member; means nothing elsewhere."
+    )
     masked_name: str = strawberry.field(description="Enough of the name to greet; empty when none is known.")
     enrolled_at: DateTime = strawberry.field(description="When the member joined, in programme time.")
     may_burn: bool = strawberry.field(

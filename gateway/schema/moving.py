@@ -46,7 +46,7 @@ TRANSFER: Final = "members:transfer"
 """The scope of the members' own app, in which points are sent."""
 
 MEMBERS: Final = "members:manage"
-"""The scope of the operator's support."""
+"""The operator's scope for what changes who a member is, or what members were told; support has it not."""
 
 
 LeavingPartner = Annotated[strawberry.ID, strawberry.argument(description="The partner that left.")]
@@ -106,7 +106,7 @@ class MergeMembersInput:
 
 @strawberry.type(description="A merge. Whoever names the merged member means the survivor from now on.")
 class Merge:
-    """A merge as support sees it."""
+    """A merge as the operator sees it."""
 
     merged: str = strawberry.field(description="The merged member's handle.")
     survivor: str = strawberry.field(

@@ -14,6 +14,8 @@ MOST: Final = 100
 """The largest page."""
 
 _LONGEST_ID: Final = 80
+_MOST_NUMBER: Final = 2**63 - 1
+"""Whatever has an id has a number of 63 bits; a larger one is an id of nothing."""
 
 First = Annotated[int, strawberry.argument(description="How many to give, from 1 to 100.")]
 After = Annotated[
@@ -58,7 +60,7 @@ def read_id(id_: str) -> tuple[str, int] | None:
     kind, _, digits = text.partition(":")
     if not (digits.isascii() and digits.isdecimal()) or id_ != global_id(kind, int(digits)):
         return None
-    return kind, int(digits)
+    return (kind, int(digits)) if int(digits) <= _MOST_NUMBER else None
 
 
 def number_of(id_: str, kind: str, *, field: str) -> int:

@@ -19,6 +19,7 @@ from .errors import ErrorCode
 from .evidence import EvidenceMutation, EvidenceQuery
 from .finance import READ as READ_SETTLEMENT
 from .finance import FinanceMutation, FinanceQuery, Period, period_for
+from .history import HistoryQuery
 from .imports import ImportMutation, ImportQuery
 from .limiting import LimitMutation
 from .member import MemberMutation
@@ -45,6 +46,7 @@ class Query(
     EvidenceQuery,
     AdjustmentQuery,
     AsOfQuery,
+    HistoryQuery,
 ):
     """Every question."""
 

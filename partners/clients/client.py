@@ -28,6 +28,7 @@ SCOPES_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
             "programme:manage",
             "partner:read",
             "partner:manage",
+            "members:resolve",
             "members:manage",
             "clock",
             "settlement:read",
@@ -52,7 +53,9 @@ SCOPES_OF_KIND: Final[Mapping[str, frozenset[str]]] = {
             "points:approve",
         }
     ),
-    "support": frozenset({"partner:read", "members:freeze", "points:adjust", "points:donate"}),
+    "support": frozenset(
+        {"partner:read", "members:resolve", "members:freeze", "points:adjust", "points:donate"}
+    ),
     "app": frozenset({"members:resolve", "members:enrol", "members:card", "members:transfer"}),
 }
 """The most that a client of each kind may be given."""

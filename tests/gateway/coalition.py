@@ -87,13 +87,21 @@ INPUT_TYPES = {
 }
 
 
-async def a_coalition(services: Services, limits: Limits | None = None) -> Coalition:
+async def a_coalition(
+    services: Services, limits: Limits | None = None, notice_days: int | None = None
+) -> Coalition:
     """Bakery and Cinema with an outlet "17" each, giving 10 % at once; one member."""
     at = services.clock.now()
     terms = Terms(pending_days=0, earn_rate_ppm=100_000)
     async with services.database.writer.begin() as connection:
         await create_programme(
-            connection, name="Kopilka", currency="RUB", time_zone="Europe/Moscow", at=at, by=BY
+            connection,
+            name="Kopilka",
+            currency="RUB",
+            time_zone="Europe/Moscow",
+            at=at,
+            by=BY,
+            notice_days=notice_days,
         )
         for name in ("Bakery", "Cinema"):
             partner = await create_partner(connection, name=name, at=at, by=BY)

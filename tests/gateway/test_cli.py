@@ -67,6 +67,15 @@ def test_the_demo_shows_its_clients_again(data: Path) -> None:
     assert json.loads(shown.stdout)["operator"] == running.said["operator"]
 
 
+def test_notices_that_up_was_started_with_are_kept(data: Path) -> None:
+    with _up(data, "--notice-days", "30"):
+        same = _kopilka("demo", "--data", str(data), "--notice-days", "30", "--json")
+        other = _kopilka("demo", "--data", str(data), "--notice-days", "31", "--json")
+
+    assert same.returncode == 0
+    _is_one_sentence(other, "kopilka: This installation tells members 30 days before")
+
+
 def test_a_second_start_is_quick_and_keeps_the_data(data: Path) -> None:
     with _up(data) as first:
         pass
@@ -199,11 +208,16 @@ _ROLES = ("DATABASE", "OWNER", "READER")
 
 
 @contextmanager
-def _up(data: Path, *, json_line: bool = True) -> Iterator[Running]:
+def _up(data: Path, *options: str, json_line: bool = True) -> Iterator[Running]:
     """`kopilka up` on a free port until the block ends; then SIGTERM, unless it ended already."""
     started = time.monotonic()
     process = subprocess.Popen(
-        [*_COMMAND, "up", "--data", str(data), "--port", str(free_port()), *(["--json"] * json_line)],
+        [
+            *_COMMAND,
+            *("up", "--data", str(data), "--port", str(free_port())),
+            *options,
+            *(["--json"] * json_line),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from ledger import proof
-from partners import Terms, make_agreement
+from partners import Terms, make_agreement, read_events
 from tests.gateway.coalition import (
     BY,
     Coalition,
@@ -213,6 +213,32 @@ async def test_two_people_adjust(coalition: Coalition) -> None:
     adjusters = await coalition.ask("{ adjusters(period: 1) }", as_="finance")
     assert adjusters.data["adjusters"] == ["staff:finance", "staff:operator"]
     await holds(coalition)
+
+
+async def test_a_proposal_and_its_approval_are_in_the_log_of_events_once_each(coalition: Coalition) -> None:
+    async with coalition.services.database.writer.connect() as connection:
+        before = (await read_events(connection, after=0))[-1].height
+    given = a_proposal()
+    made = (await coalition.do("adjust", ADJUSTMENT, given, as_="operator"))["adjustment"]
+    await coalition.do("adjust", ADJUSTMENT, given, as_="operator")
+    await coalition.do("adjust", ADJUSTMENT, a_proposal(0), as_="operator")
+    await coalition.do("approveAdjustment", ADJUSTMENT, an_approval(made), as_="operator")
+    for _ in range(2):  # the second goes on with what was approved, under a key of its own
+        await coalition.do("approveAdjustment", ADJUSTMENT, an_approval(made), as_="finance")
+    own = a_proposal(3, obligor=None)
+    await coalition.do("adjust", ADJUSTMENT, own, as_="finance")
+
+    async with coalition.services.database.writer.connect() as connection:
+        events = [each for each in await read_events(connection, after=before) if "adjust" in each.kind]
+
+    told = [(each.kind, each.partner, each.body["by"], each.body["points"]) for each in events]
+    assert told == [
+        ("adjustment.proposed", 1, "staff:operator", 40),
+        ("adjustment.approved", 1, "staff:finance", 40),
+        ("adjustment.proposed", None, "staff:finance", 3),
+    ]
+    assert {each.body["digest"] for each in events[:2]} == {made["digest"]}
+    assert "receipt 77" not in str(events)
 
 
 async def test_an_approval_is_bound_to_what_was_proposed(coalition: Coalition) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.schema.node import global_id
 from tests.gateway.coalition import PHONE, Coalition, a_burn, a_key, a_receipt, an_earn, rub
 
 OPERATION = """
@@ -153,6 +154,8 @@ async def test_an_unknown_outcome_is_settled_without_a_retry(coalition: Coalitio
     assert named.data == {"operation": {"points": 100}, "node": {"id": id_, "__typename": "Operation"}}
     assert foreign.data == {"operation": None, "node": None}
     assert foreign_key.data == {"operations": []}
+    beyond = await coalition.ask(by_id, {"id": global_id("Operation", 2**63)})
+    assert beyond.data == {"operation": None, "node": None}
 
 
 async def test_a_batch_has_one_outcome_an_item_in_order(coalition: Coalition) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from ledger import Ledger, proof
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
+from tests.damage import as_owner_without_triggers
 from tests.servers import Urls
 
 from . import proving
@@ -83,19 +82,8 @@ async def test_every_invariant_holds_after_a_busy_time(busy: Ledger, database: D
 async def test_damage_is_found_and_named(
     busy: Ledger, database: Database, urls: Urls, damage: str, invariant: str
 ) -> None:
-    await _as_owner_without_triggers(urls, damage.format(m=compose(0, 1)))
+    await as_owner_without_triggers(urls, damage.format(m=compose(0, 1)))
 
     result = await proof.prove(database.writer, proof.INVARIANTS)
 
     assert {finding.bucket for finding in result.findings if finding.invariant == invariant} == {0}
-
-
-async def _as_owner_without_triggers(urls: Urls, damage: str) -> None:
-    """What only someone with the owner's password, or a disk editor, can do."""
-    engine = create_async_engine(urls.owner.replace("postgresql://", "postgresql+asyncpg://"))
-    async with engine.begin() as connection:
-        for table in ("operations", "lines", "blocks"):
-            await connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-        result = await connection.execute(text(damage))
-        assert result.rowcount > 0
-    await engine.dispose()

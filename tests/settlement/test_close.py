@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import event, insert, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import Ledger
+from ledger import Ledger, accounts
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
+from ledger.kernel.ids import TREASURY
 from ledger.proof import Finding
 from ledger.tables import flows
 from settlement import issued, periods, proof, store
@@ -22,6 +23,8 @@ from settlement.money import settle
 from settlement.netting import Mode
 from settlement.periods import PeriodUnknown, Stage
 from settlement.statements import StatementUnknown
+from tests.damage import as_owner_without_triggers
+from tests.servers import Urls
 from tests.settlement.coalition import (
     ENDS,
     STAFF,
@@ -344,6 +347,99 @@ async def test_a_changed_flow_is_named_by_the_proof(
 
     assert "expire of issuer 1, obligor 1" in found.row
     assert "differs by -7" in found.row
+
+
+def _one(change: str, table: str, where: str) -> str:
+    """The change of a single row."""
+    row = f"SELECT tableoid, ctid FROM {table} WHERE {where} ORDER BY tableoid, ctid LIMIT 1"
+    return f"UPDATE {table} SET {change} WHERE (tableoid, ctid) = ({row})"
+
+
+def _line(side: str, account: int) -> str:
+    return f"bucket = {TREASURY} AND {side} = {account}"
+
+
+@pytest.mark.parametrize(
+    ("damage", "invariant", "row", "bucket"),
+    [
+        ("UPDATE period_stages SET hash = sha256(hash) WHERE period = 1", "cells_hash", "period 1 is", None),
+        ("UPDATE cells SET count = count + 1 WHERE period = 2", "cells_hash", "period 2 is", None),
+        ("DELETE FROM frozen_stock WHERE period = 2", "cells_hash", "period 2 is", None),
+        (
+            _one("points = points + 3", "frozen_stock", "period = 1 AND obligor = 2"),
+            "frozen_stock",
+            "period 1: issuer 2, obligor 2, tariff 2 differs by 3",
+            None,
+        ),
+        (
+            _one("points = points + 3", "stock_at_fence", "period = 2 AND obligor = 1"),
+            "frozen_stock",
+            "period 2: issuer 1, obligor 1, tariff 1 differs by -3",
+            None,
+        ),
+        (
+            _one("points = points + 5", "cells", "period = 2 AND obligor = 1 AND operation = 'release'"),
+            "points_roll_forward",
+            "period 2, obligor 1: differs by 5",
+            None,
+        ),
+        (
+            _one("points = points + 5", "frozen_stock", "period = 1 AND obligor = 1"),
+            "points_roll_forward",
+            "period 2, obligor 1: differs by 5",
+            None,
+        ),
+        (
+            _one("amount = amount + 7", "lines", _line("credit", accounts.RESERVE)),
+            "reserves",
+            "differs by 7 micro",
+            TREASURY,
+        ),
+        (
+            _one("amount = amount + 7", "lines", _line("debit", accounts.RESERVE)),
+            "reserves",
+            "differs by -7 micro",
+            TREASURY,
+        ),
+        (
+            _one("amount = amount + 9", "lines", _line("debit", accounts.SETTLE)),
+            "settle",
+            "differs by 9 micro",
+            TREASURY,
+        ),
+        (
+            _one("charge_micro = charge_micro + 9", "sheet_lines", "period = 1 AND partner = 3"),
+            "settle",
+            "partner 3: differs by -9 micro",
+            TREASURY,
+        ),
+        (
+            _one("amount = amount + 1", "lines", _line("debit", accounts.MONEY_IN_TRANSIT)),
+            "money_in_transit",
+            "money in transit: 1 RUB",
+            TREASURY,
+        ),
+    ],
+)
+async def test_damage_to_closed_periods_is_found_and_named(
+    stored: Coalition,
+    database: Database,
+    ledger: Ledger,
+    urls: Urls,
+    damage: str,
+    invariant: str,
+    row: str,
+    bucket: int | None,
+) -> None:
+    for period in (1, 2):
+        await close(database, ledger, period)
+    assert await findings(database) == []
+
+    await as_owner_without_triggers(urls, damage)
+
+    found = [each for each in await findings(database) if each.invariant == invariant]
+    assert {each.bucket for each in found} == {bucket}
+    assert any(row in each.row for each in found), found
 
 
 async def test_an_empty_period_closes_to_nothing(
