@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -35,21 +34,6 @@ from tests.settlement.coalition import (
 from tests.settlement.scenarios import GOLDEN, golden_inputs
 
 EXPECTED: dict[str, Any] = GOLDEN["expected"]
-
-
-@pytest.fixture
-async def coalition(database: Database) -> Coalition:
-    return await found_coalition(database, golden_inputs())
-
-
-@pytest.fixture
-async def ledger(
-    coalition: Coalition, database: Database, driven_clock: DrivenClock
-) -> AsyncIterator[Ledger]:
-    opened = Ledger(database, driven_clock)
-    await opened.start()
-    yield opened
-    await opened.drain()
 
 
 @pytest.fixture

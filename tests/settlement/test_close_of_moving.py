@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from copy import deepcopy
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from ledger import Authorize, Earn, Ledger, Transfer
@@ -21,28 +19,13 @@ from ledger.proof import Finding
 from partners import begin_novation, drive_novation, suspend_partner
 from settlement import issued, periods, proof
 from settlement.close import advance
-from tests.settlement.coalition import ENDS, OPENED, STAFF, Coalition, found_coalition, store_period
+from tests.settlement.coalition import ENDS, OPENED, STAFF, Coalition, store_period
 from tests.settlement.scenarios import GOLDEN, golden_inputs
 
 MEMBER, FRIEND = compose(7, 1), compose(40, 1)
 HOUR = timedelta(hours=1)
 LATER = datetime.fromisoformat("2027-06-30T00:00:00+00:00")
 _keys = count()
-
-
-@pytest.fixture
-async def coalition(database: Database) -> Coalition:
-    return await found_coalition(database, golden_inputs())
-
-
-@pytest.fixture
-async def ledger(
-    coalition: Coalition, database: Database, driven_clock: DrivenClock
-) -> AsyncIterator[Ledger]:
-    opened = Ledger(database, driven_clock)
-    await opened.start()
-    yield opened
-    await opened.drain()
 
 
 def _common(coalition: Coalition, name: str, at: datetime) -> dict[str, Any]:

@@ -6,44 +6,25 @@ fund at issue, A and C at redemption, and the operator reserves what it grants.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from hashlib import sha256
 from itertools import count
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from ledger import Adjust, Burn, Command, Donate, Earn, Grant, Ledger
 from ledger import proof as ledger_proof
 from ledger.accounts import MEMO_CLAIM, MEMO_OUTSTANDING, OPEX_CAMPAIGN, RESERVE, SETTLE
-from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from settlement import issued, proof
 from settlement.close import advance
 from settlement.periods import Period
-from tests.settlement.coalition import ENDS, OPENED, STAFF, Coalition, found_coalition
-from tests.settlement.scenarios import golden_inputs
+from tests.settlement.coalition import ENDS, OPENED, STAFF, Coalition
 
 LAPSES = ENDS[2].replace(year=2027)
 VALUE = 927_500
 _keys = count()
-
-
-@pytest.fixture
-async def coalition(database: Database) -> Coalition:
-    return await found_coalition(database, golden_inputs())
-
-
-@pytest.fixture
-async def ledger(
-    coalition: Coalition, database: Database, driven_clock: DrivenClock
-) -> AsyncIterator[Ledger]:
-    opened = Ledger(database, driven_clock)
-    await opened.start()
-    yield opened
-    await opened.drain()
 
 
 def member(number: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
@@ -15,7 +14,6 @@ from sqlalchemy import text
 
 from ledger import Burn, Command, Earn, Ledger, Open, OpeningLot
 from ledger import proof as ledger_proof
-from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.proof import Finding
@@ -32,16 +30,6 @@ _keys = count()
 @pytest.fixture
 async def coalition(database: Database) -> Coalition:
     return await found_coalition(database, golden_inputs(), vat_ppm=200_000)
-
-
-@pytest.fixture
-async def ledger(
-    coalition: Coalition, database: Database, driven_clock: DrivenClock
-) -> AsyncIterator[Ledger]:
-    opened = Ledger(database, driven_clock)
-    await opened.start()
-    yield opened
-    await opened.drain()
 
 
 def traffic(coalition: Coalition, at: datetime, size: int, *, seed: int) -> list[Command]:

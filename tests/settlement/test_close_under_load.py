@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from sqlalchemy import text, update
 
 from ledger import Command, Ledger
-from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.tables import clock
 from settlement.close import advance
@@ -49,16 +47,6 @@ _KEYS = text("SELECT key FROM operations WHERE key <> '' AND kind IN ('earn', 'b
 @pytest.fixture
 async def coalition(database: Database) -> Coalition:
     return await found_coalition(database, golden_inputs(), vat_ppm=200_000)
-
-
-@pytest.fixture
-async def ledger(
-    coalition: Coalition, database: Database, driven_clock: DrivenClock
-) -> AsyncIterator[Ledger]:
-    opened = Ledger(database, driven_clock)
-    await opened.start()
-    yield opened
-    await opened.drain()
 
 
 @pytest.mark.soak

@@ -5,40 +5,20 @@ Redemption value 0.9275, issue price 0.95, fee 1.5 %. A funds at redemption, B a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
-
-import pytest
 
 from ledger import Balance, Ledger
 from ledger import proof as points_proof
-from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import OPERATOR, compose
 from settlement import issued, periods, proof
 from settlement.close import advance
 from tests.ledger.builders import a_burn, a_return, an_earn, an_item
-from tests.settlement.coalition import ENDS, STAFF, Coalition, found_coalition
-from tests.settlement.scenarios import golden_inputs
+from tests.settlement.coalition import ENDS, STAFF, Coalition
 from tests.settlement.test_close import money
 
 ROUBLE = 1_000_000
 MEMBER = compose(7, 1)
-
-
-@pytest.fixture
-async def coalition(database: Database) -> Coalition:
-    return await found_coalition(database, golden_inputs())
-
-
-@pytest.fixture
-async def ledger(
-    coalition: Coalition, database: Database, driven_clock: DrivenClock
-) -> AsyncIterator[Ledger]:
-    opened = Ledger(database, driven_clock)
-    await opened.start()
-    yield opened
-    await opened.drain()
 
 
 class Trade:
