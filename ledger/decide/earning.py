@@ -15,6 +15,8 @@ from .situation import Situation
 def earn(_wallet: Wallet, command: Earn, situation: Situation) -> Journal:
     """Make one lot. A release that is already past is not waited for. 0 points make nothing."""
     points = command.points
+    if points < 0:
+        raise InvalidInput("an earn gives points or none", field=("points",))
     if points == 0:
         return Journal(kind="earn", points=0)
     if command.expires_at <= situation.at:
