@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from ledger import Balance, Ledger, fence, flows
+from ledger import Balance, Command, Ledger, fence, flows
 from ledger.decide.giving_back import end_of_day
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
@@ -67,7 +67,7 @@ async def test_nothing_is_not_held_and_less_than_nothing_is_not_moved(
     await ledger.submit(an_earn(100))
     hold = (await ledger.submit(an_authorization(10))).hold
     assert hold is not None
-    odd = [
+    odd: list[Command] = [
         make(points)
         for points in (0, -5)
         for make in (a_burn, an_authorization, a_donation, partial(a_capture, hold))
