@@ -168,12 +168,13 @@ class Authorize(Command, frozen=True, gc=False, kw_only=True):
 class Capture(Command, frozen=True, gc=False, kw_only=True):
     """Redeem `points` (> 0) of a hold, or all that is left when None; `final` voids the rest.
 
-    `member` may be 0: the hold names its own.
+    `member` may be 0: the hold names its own. It was made in one of `outlets`; None means anywhere.
     """
 
     hold: int
     points: int | None = None
     final: bool = False
+    outlets: frozenset[int] | None = None
 
     @property
     def bucket(self) -> int:
@@ -182,9 +183,10 @@ class Capture(Command, frozen=True, gc=False, kw_only=True):
 
 
 class Void(Command, frozen=True, gc=False, kw_only=True):
-    """Give back what is left of a hold. `member` may be 0: the hold names its own."""
+    """Give back what is left of a hold. `member` and `outlets` are those of a capture."""
 
     hold: int
+    outlets: frozenset[int] | None = None
 
     @property
     def bucket(self) -> int:

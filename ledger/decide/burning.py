@@ -62,7 +62,7 @@ def _redeem(kind: str, wallet: Wallet, command: Burn | Donate) -> Journal:
 
 def capture(wallet: Wallet, command: Capture, situation: Situation) -> Journal:
     """Redeem part or all of a hold, in pinned order; `final` gives the rest back."""
-    hold = _open_hold(wallet, command.hold, command.partner)
+    hold = _open_hold(wallet, command)
     left = hold.left
     points = left if command.points is None else command.points
     _check_some(points)
@@ -88,7 +88,7 @@ def capture(wallet: Wallet, command: Capture, situation: Situation) -> Journal:
 
 def void(wallet: Wallet, command: Void, situation: Situation) -> Journal:
     """Give back everything that a hold has left: held → available, to the same lots."""
-    hold = _open_hold(wallet, command.hold, command.partner)
+    hold = _open_hold(wallet, command)
     lines, children = give_back(wallet, hold, _remains(hold, ()), situation)
     return Journal(kind="void", points=hold.left, lines=lines, new_lots=children, hold=hold.id, closes=True)
 
@@ -111,9 +111,11 @@ def _check_some(points: int) -> None:
         raise InvalidInput("more than 0 points are taken", field=("points",))
 
 
-def _open_hold(wallet: Wallet, id_: int, partner: int) -> Hold:
-    hold = wallet.holds.get(id_)
-    if hold is None or hold.partner != partner:
+def _open_hold(wallet: Wallet, command: Capture | Void) -> Hold:
+    hold = wallet.holds.get(command.hold)
+    if hold is None or hold.partner != command.partner:
+        raise HoldNotFound
+    if command.outlets is not None and hold.outlet not in command.outlets:
         raise HoldNotFound
     if hold.has_lapsed:
         raise HoldExpired
