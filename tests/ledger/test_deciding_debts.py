@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ledger.accounts import AVAILABLE, CLAWBACK_DUE
 from ledger.journal import Journal
 
