@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from gateway.http import Limits
 from ledger.tables import operations
 from partners import suspend_partner
 from tests.gateway.calls import send
-from tests.gateway.coalition import BY, Coalition, a_burn, a_receipt, an_earn, rub
+from tests.gateway.coalition import BY, Coalition, a_burn, a_key, a_receipt, an_earn, partner_id, rub
 
 SELECTION = "operation { points } userErrors { code message field retryable }"
 LONG = "x" * 100_000
@@ -101,6 +102,74 @@ async def test_a_batch_refuses_the_same_item_by_item(coalition: Coalition) -> No
         (each["code"], each["field"]) for outcome in payload["outcomes"] for each in outcome["userErrors"]
     ]
     assert said == [(code, field) for _, code, field in NONSENSE]
+
+
+TEXTS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("revokeClient", {"clientId": "\0"}, ["clientId"]),
+    ("rotateClientSecret", {"clientId": "a\0b"}, ["clientId"]),
+    ("createPartner", {"name": "a\0b"}, ["name"]),
+    ("createClient", {"kind": "APP", "name": "app", "scopes": ["members:enrol", "\0"]}, ["scopes", "1"]),
+    ("suspendPartner", {"partner": partner_id(1), "reason": "a\0b"}, ["reason"]),
+    ("novatePartner", {"partner": partner_id(1), "reason": "a\0b"}, ["reason"]),
+    ("freezeMember", {"member": {"phone": "\0"}, "reason": "r"}, ["member", "phone"]),
+    ("liftFence", {"reason": "a\0b"}, ["reason"]),
+    (
+        "makeAgreement",
+        {"partner": partner_id(1), "terms": {"excludedCategories": ["\0"]}},
+        [
+            "terms",
+            "excludedCategories",
+            "0",
+        ],
+    ),
+    (
+        "openOutlets",
+        {"partner": partner_id(1), "outlets": [{"code": "1", "name": "\0"}]},
+        [
+            "outlets",
+            "0",
+            "name",
+        ],
+    ),
+]
+
+
+async def test_no_text_holds_a_nul(coalition: Coalition) -> None:
+    for field, given, path in TEXTS:
+        payload = await coalition.do(
+            field, "userErrors { code field }", given | {"idempotencyKey": a_key()}, as_="operator"
+        )
+
+        assert payload["userErrors"] == [{"code": "INVALID_INPUT", "field": path}], field
+
+
+async def test_a_nul_written_into_the_document_is_none_either_and_its_name_is_a_text(
+    coalition: Coalition,
+) -> None:
+    document = """mutation($key: String!) { revokeClient(input: { idempotencyKey: $key, clientId: "%s" })
+      { userErrors { code field } } }"""
+
+    answers = [
+        await coalition.ask(document % text, {"key": a_key()}, as_="operator")
+        for text in ("\\u0000", "\\u{0}", "\\\\u0000")
+    ]
+
+    said = [answer.data["revokeClient"]["userErrors"][0]["code"] for answer in answers]
+    assert said == ["INVALID_INPUT", "INVALID_INPUT", "CLIENT_UNKNOWN"]
+
+
+async def test_half_a_character_is_no_text(coalition: Coalition) -> None:
+    document = "mutation($input: ClientInput!) { revokeClient(input: $input) { userErrors { code field } } }"
+    variables = b'{"input": {"idempotencyKey": "k", "clientId": "\\ud800"}}'
+    body = b'{"query": ' + json.dumps(document).encode() + b', "variables": ' + variables + b"}"
+
+    answer = await send(
+        coalition.endpoint,
+        body,
+        headers={"content-type": "application/json", "authorization": "Bearer operator"},
+    )
+
+    assert (answer.status, answer.code) == (400, "BAD_REQUEST"), answer.body
 
 
 async def test_emoji_are_names_like_any_other(coalition: Coalition) -> None:
