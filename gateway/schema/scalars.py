@@ -10,6 +10,7 @@ import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
 from gateway.http import Exactly
+from ledger.kernel.refusals import InvalidInput
 from ledger.kernel.values import MAX_POINTS
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ def _instant(value: object) -> str:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise TypeError(f"not an instant: {value!r}")
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def utc(instant: datetime, *, field: str) -> datetime:
+    """The same instant in UTC. Raises `InvalidInput` at `field` for one that UTC has no year for."""
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput("no such instant in UTC", field=(field,)) from None
 
 
 def _day(value: object) -> str:
