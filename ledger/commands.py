@@ -62,9 +62,10 @@ class Item(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
 
 
 class ReceiptKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The natural key of a receipt: it is posted once per kind, whatever the idempotency key.
+    """The natural key of a receipt: it is posted once per kind in a bucket, whatever the idempotency key.
 
-    The partner is the command's own, and so is the outlet.
+    A hold and a burn are one kind: points pay for a receipt once. The partner is the command's own,
+    and so is the outlet.
     """
 
     outlet: int

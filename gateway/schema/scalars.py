@@ -78,7 +78,8 @@ SCALARS: Final[dict[Any, ScalarDefinition]] = {
     ),
     Decimal: strawberry.scalar(
         name="Decimal",
-        description='An exact decimal number as a string, such as "12.34". Its unit stands with the field.',
+        description='An exact decimal number as a string of plain digits, such as "12.34". Its unit stands '
+        "with the field.",
         serialize=_text,
         parse_value=Exactly(Annotated[str, msgspec.Meta(max_length=_LONGEST_DECIMAL)]),
     ),

@@ -131,10 +131,9 @@ async def test_an_id_with_a_number_that_nothing_has_is_of_nothing(coalition: Coa
 
             assert answer.data == {"node": None}, answer.body
     coalition.callers["all"] = replace(coalition.callers["operator"], scopes=SCOPES)
-    for operation, partner, import_ in zip(
-        *map(ids_of, ("Operation", "Partner", "BalanceImport")), strict=True
-    ):
-        asked = {"id": operation, "partner": partner, "import": import_}
+    of_kinds = [ids_of(kind) for kind in ("Operation", "Partner", "BalanceImport")]
+    for ids in zip(*of_kinds, strict=True):
+        asked = dict(zip(("id", "partner", "import"), ids, strict=True))
         answer = await coalition.ask(document, asked, as_="all")
 
         assert answer.data == dict.fromkeys(("node", "operation", "partner", "balanceImport")), answer.body
