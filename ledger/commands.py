@@ -62,9 +62,10 @@ class Item(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True)
 
 
 class ReceiptKey(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The natural key of a receipt: it is posted once per kind, whatever the idempotency key.
+    """The natural key of a receipt: it is posted once per kind in a bucket, whatever the idempotency key.
 
-    The partner is the command's own, and so is the outlet.
+    A hold and a burn are one kind: points pay for a receipt once. The partner is the command's own,
+    and so is the outlet.
     """
 
     outlet: int
@@ -168,12 +169,13 @@ class Authorize(Command, frozen=True, gc=False, kw_only=True):
 class Capture(Command, frozen=True, gc=False, kw_only=True):
     """Redeem `points` (> 0) of a hold, or all that is left when None; `final` voids the rest.
 
-    `member` may be 0: the hold names its own.
+    `member` may be 0: the hold names its own. It was made in one of `outlets`; None means anywhere.
     """
 
     hold: int
     points: int | None = None
     final: bool = False
+    outlets: frozenset[int] | None = None
 
     @property
     def bucket(self) -> int:
@@ -182,9 +184,10 @@ class Capture(Command, frozen=True, gc=False, kw_only=True):
 
 
 class Void(Command, frozen=True, gc=False, kw_only=True):
-    """Give back what is left of a hold. `member` may be 0: the hold names its own."""
+    """Give back what is left of a hold. `member` and `outlets` are those of a capture."""
 
     hold: int
+    outlets: frozenset[int] | None = None
 
     @property
     def bucket(self) -> int:

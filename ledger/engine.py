@@ -237,10 +237,10 @@ class Ledger:
         async with self._reading.connect() as connection:
             return await records.operations_named(connection, ids)
 
-    async def operation_by_key(self, principal: str, key: str) -> Recorded | None:
-        """What a principal posted under a key of its own."""
+    async def operations_by_key(self, principal: str, key: str) -> list[Recorded]:
+        """What a principal posted under a key of its own, oldest first."""
         async with self._reading.connect() as connection:
-            return await records.operation_by_key(connection, principal, key)
+            return await records.operations_by_key(connection, principal, key)
 
     async def operations_of_receipts(self, receipts: Iterable[tuple[int, int, str, str]]) -> list[Recorded]:
         """What was posted for receipts (partner, outlet, terminal, number): earns, burns, holds."""

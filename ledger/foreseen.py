@@ -13,6 +13,7 @@ import msgspec
 
 from .binary import INFINITY, instant
 from .commands import Command, Earn
+from .kernel.values import MAX_POINTS
 
 
 class Foreseen(msgspec.Struct, gc=False):
@@ -27,12 +28,17 @@ class Foreseen(msgspec.Struct, gc=False):
 def foresee(commands: Sequence[Command], at: datetime, *, arms_at_release: bool) -> dict[int, Foreseen]:
     """What members' wallets gain, of those whose commands are nothing but plain earns.
 
-    An earn that counts, that a rule has refused or that comes too late is not plain.
+    An earn that counts, that gives nothing, that a rule has refused or will refuse is not plain.
     """
     foreseen: dict[int, Foreseen] = {}
     others: set[int] = set()
     for command in commands:
-        if type(command) is not Earn or not command.points or command.counters or command.refused is not None:
+        if (
+            type(command) is not Earn
+            or not 0 < command.points <= MAX_POINTS
+            or command.counters
+            or command.refused is not None
+        ):
             others.add(command.member)
             continue
         gain = foreseen.get(command.member)

@@ -7,24 +7,32 @@ lock of the bucket's head, so neither a race nor `ON CONFLICT` is possible.
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
 from .commands import Command
 from .decide import kind_of
 
+_ONE_KIND: Final = "burn"
+_FORMERLY: Final = "authorize"
+_TAKES_POINTS: Final = frozenset({_ONE_KIND, _FORMERLY})
+"""Points pay for a receipt once, at once or by a hold, or its caps would bind each of two alone."""
+
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
     """What a command claims in its bucket: its key, its receipt, its member token.
 
     Each is a claim, the bucket and a fingerprint; empty where the command has no such thing.
-    `all` are those that it has.
+    `all` are those that it has. `former` is how older versions claimed the same receipt: it is
+    looked up and never made.
     """
 
     own: bytes
     receipt: bytes
     token: bytes
     all: tuple[bytes, ...]
+    former: bytes = b""
 
     @classmethod
     def of(cls, command: Command) -> Keys:
@@ -34,18 +42,29 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
         receipt, token = getattr(command, "receipt", None), getattr(command, "token", b"")
         if receipt is None and not token:
             return cls(own, b"", b"", (own,))
-        of_receipt = of_token = b""
+        of_receipt = of_token = former = b""
         if receipt is not None:
-            of_receipt = bucket + cls.of_receipt(
-                command.partner, receipt.outlet, kind_of(command), receipt.terminal, receipt.number
-            )
+            place = (receipt.terminal, receipt.number)
+            kind = kind_of(command)
+            if kind in _TAKES_POINTS:
+                former = bucket + cls.of_receipt(command.partner, receipt.outlet, _FORMERLY, *place)
+                kind = _ONE_KIND
+            of_receipt = bucket + cls.of_receipt(command.partner, receipt.outlet, kind, *place)
         if token:
             of_token = bucket + _fingerprint(b"token", token.hex(), "")
-        return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))))
+        return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))), former)
+
+    @property
+    def of_receipts(self) -> tuple[bytes, ...]:
+        """Under what the receipt may have been claimed, now or by an older version."""
+        return tuple(filter(None, (self.receipt, self.former)))
 
     @staticmethod
     def of_receipt(partner: int, outlet: int, kind: str, terminal: str, number: str) -> bytes:
-        """The fingerprint of a receipt under which one operation of `kind` is posted."""
+        """The fingerprint of a receipt under which one operation of `kind` is posted.
+
+        A hold claims it as a burn does; those of older versions are found by the kind "authorize".
+        """
         return _fingerprint(b"receipt", f"{partner} {outlet} {kind}", f"{terminal}\0{number}")
 
     @staticmethod

@@ -89,17 +89,26 @@ async def operations_of_receipts(
     return [found[id_] for id_ in sorted(found)]
 
 
-async def operation_by_key(connection: AsyncConnection, principal: str, key: str) -> Recorded | None:
-    """The operation that `principal` posted under `key`, looked for in every bucket: one probe each."""
+async def operations_by_key(connection: AsyncConnection, principal: str, key: str) -> list[Recorded]:
+    """What `principal` posted under `key`, oldest first: one probe of each bucket.
+
+    A key is a bucket's own, so it names an operation of each bucket whose members it was sent for.
+    """
     fingerprint = Keys.fingerprint(principal, key)
-    found = (
-        await connection.execute(
-            select(keys.c.operation, keys.c.recorded_at).where(
-                keys.c.bucket.in_(range(BUCKETS)), keys.c.key == fingerprint
-            )
-        )
-    ).first()
-    return None if found is None else await operation(connection, found.operation)
+    query = select(keys.c.operation).where(keys.c.bucket.in_(range(BUCKETS)), keys.c.key == fingerprint)
+    found = await operations_named(connection, list(await connection.scalars(query)))
+    return sorted(found.values(), key=lambda each: (each.recorded_at, each.id))
+
+
+async def outlet_of(connection: AsyncConnection, recorded: Recorded) -> int:
+    """Where it was posted, 0 for nowhere; of a capture or a void, where its hold was made."""
+    returned = recorded.outcome.returned
+    # A reversed capture was once written without a place; it says by what it undid where that was.
+    source = recorded.reference or (returned.purchase if returned else 0)
+    if recorded.outlet or not source:
+        return recorded.outlet
+    found = await operation(connection, source)
+    return found.outlet if found else 0
 
 
 async def history(

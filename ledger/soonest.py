@@ -34,7 +34,7 @@ def burned(commands: Iterable[Command]) -> Mapping[int, int]:
         if isinstance(command, Earn):
             continue
         if isinstance(command, (Burn, Authorize)):
-            points[command.member] = points.get(command.member, 0) + command.points
+            points[command.member] = points.get(command.member, 0) + max(command.points, 0)
         else:
             others.add(command.member)
     return {member: needed for member, needed in points.items() if member not in others}

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import Ledger, Merge, Outcome
 from ledger.kernel.ids import OPERATOR
-from ledger.kernel.refusals import Refusal
+from ledger.kernel.refusals import InvalidInput, Refusal
+from ledger.kernel.text import is_readable
 from ledger.records import survivor as survivor_of
 from ledger.refusals import MemberMerged
 
 from . import store
 from .identifiers import MemberNotFound
+
+_LONGEST_REASON: Final = 200
 
 
 class SamePerson(Refusal):
@@ -54,8 +58,10 @@ async def merge_members(
 
     Merges go one after another, so that none can close a circle. Killed between the ledger's commit
     and its own, a repeat under the same `key` notes what was done. Raises `SamePerson`,
-    `MemberMerged`, `MemberNotFound`, and what the ledger refuses, such as `MEMBER_FROZEN`.
+    `MemberMerged`, `MemberNotFound`, and what the ledger refuses, such as `MEMBER_FROZEN`; and
+    `InvalidInput` for a reason that could not be kept, before anything is done.
     """
+    _check_reason(reason)
     await store.wait_for_merges(connection)
     for member, field in ((merged, "merged"), (survivor, "survivor")):
         if not await store.is_member(connection, member):
@@ -77,6 +83,13 @@ async def merge_members(
     _check(outcome)
     await store.add_merge(connection, merged=merged, survivor=heir, reason=reason, at=at, by=by)
     return Merged(merged=merged, survivor=heir, merged_at=at)
+
+
+def _check_reason(reason: str) -> None:
+    if not 1 <= len(reason) <= _LONGEST_REASON or reason.isspace() or not is_readable(reason):
+        raise InvalidInput(
+            f"a reason has 1 to {_LONGEST_REASON} characters on one readable line", field=("reason",)
+        )
 
 
 def _check(outcome: Outcome) -> None:

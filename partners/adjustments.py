@@ -21,6 +21,7 @@ from ledger.kernel.values import MAX_POINTS
 from . import adjustment_store as store
 from .adjustment import Adjustment, AdjustmentReason
 from .adjustment_store import adjusters, page
+from .clients import creators_of
 from .days import end_of_day, local_day
 from .directory import Directory
 from .events import record
@@ -49,12 +50,14 @@ class AdjustmentUnknown(Refusal):
 
 
 class ApproverIsMaker(Refusal):
-    """Two people adjust: who proposed does not approve."""
+    """Two people adjust: who proposed does not approve, nor does a client that either has registered."""
 
     code = "APPROVER_IS_MAKER"
 
     def __init__(self) -> None:
-        super().__init__("whoever proposed an adjustment cannot approve it")
+        super().__init__(
+            "whoever proposed an adjustment cannot approve it, nor a client that registered the other"
+        )
 
 
 class ProposalChanged(Refusal):
@@ -141,7 +144,7 @@ async def approve(
     found = await store.find(connection, id_, locked=True)
     if found is None:
         raise AdjustmentUnknown
-    if found.proposed_by == by:
+    if await _is_one_person(connection, found.proposed_by, by):
         raise ApproverIsMaker
     if found.digest != digest:
         raise ProposalChanged
@@ -154,6 +157,16 @@ async def approve(
     approved = await store.approve(connection, id_, by=by, at=at)
     await _record(connection, "adjustment.approved", approved, by=by, at=at)
     return approved
+
+
+async def _is_one_person(connection: AsyncConnection, maker: str, approver: str) -> bool:
+    """Whether two principals are one pair of eyes: the same, or one has the secret of the other.
+
+    A client that registers another is shown its secret, and so is whoever stands behind both.
+    """
+    if maker == approver or maker in await creators_of(connection, approver):
+        return True
+    return approver in await creators_of(connection, maker)
 
 
 async def post(database: Database, ledger: Ledger, adjustment: Adjustment, *, at: datetime) -> Adjustment:

@@ -55,8 +55,8 @@ def percent_text(ppm: int) -> str:
 
 
 def _micro(text: str | Decimal, places: int, field: str) -> int:
-    """The plain form "123.45" by hand, for speed; every other form through `micro_of`."""
-    text = str(text)
+    """The usual form "123.45" by hand, for speed; every other one through `micro_of`."""
+    given, text = text, str(text)
     whole, dot, fraction = text.partition(".")
     if (
         text.isascii()
@@ -68,6 +68,6 @@ def _micro(text: str | Decimal, places: int, field: str) -> int:
     if len(text) > _LONGEST:
         raise InvalidInput("not a decimal number", field=(field,))
     try:
-        return micro_of(text, places=places)
+        return micro_of(given, places=places)
     except InvalidInput as refusal:
         raise InvalidInput(refusal.message, field=(field,)) from None

@@ -17,7 +17,7 @@ from .earn import EarnRequest, prepare_earn
 from .holds import CaptureRequest, VoidRequest, prepare_capture, prepare_void
 from .quote_token import QuoteTokens
 from .returns import ReturnRequest, prepare_return, recall
-from .reversals import ReverseRequest, prepare_reverse
+from .reversals import ReverseRequest, find_mistakes, prepare_reverse
 from .till import Till
 
 MAX_ITEMS: Final = 500
@@ -78,10 +78,10 @@ async def _look_back(
         for (index, asked), purchase in zip(returns.items(), found, strict=True):
             prepared[index] = _unless_refused(prepare_return, directory, till, asked, purchase, at=at)
     if reversals:
-        recorded = await ledger.operations({asked.operation for asked in reversals.values()})
-        for index, mistake in reversals.items():
-            known = recorded.get(mistake.operation)
-            prepared[index] = _unless_refused(prepare_reverse, directory, till, mistake, known, at=at)
+        mistakes = await find_mistakes(ledger, {asked.operation for asked in reversals.values()})
+        for index, undone in reversals.items():
+            known = mistakes.get(undone.operation)
+            prepared[index] = _unless_refused(prepare_reverse, directory, till, undone, known, at=at)
     return prepared
 
 

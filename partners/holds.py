@@ -48,7 +48,7 @@ async def void_burn(ledger: Ledger, till: Till, request: VoidRequest, *, at: dat
 
 
 def prepare_capture(directory: Directory, till: Till, request: CaptureRequest, *, at: datetime) -> Capture:
-    """The ledger's command for a capture. Whose hold it is, the ledger knows."""
+    """The ledger's command for a capture. Whose hold it is and from where, the ledger knows."""
     if request.points is not None:
         check_points(request.points)
     partner = directory.partners.get(till.partner)
@@ -64,6 +64,7 @@ def prepare_capture(directory: Directory, till: Till, request: CaptureRequest, *
         hold=request.hold,
         points=request.points,
         final=request.final,
+        outlets=till.outlets,
     )
 
 
@@ -77,6 +78,7 @@ def prepare_void(till: Till, request: VoidRequest, *, at: datetime) -> Void:
         occurred_at=at,
         partner=till.partner,
         hold=request.hold,
+        outlets=till.outlets,
     )
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final
 
 from ledger.kernel.refusals import InvalidInput
+from ledger.kernel.text import is_readable
 
 MAX_NAME: Final = 200
 MAX_KEY: Final = 255
-
-_UNREADABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Controls (PostgreSQL refuses NUL), lone surrogates (no UTF-8 for them), line separators."""
 
 
 def name(text: str, *, field: str, longest: int = MAX_NAME) -> str:
@@ -20,7 +17,7 @@ def name(text: str, *, field: str, longest: int = MAX_NAME) -> str:
     Raises `InvalidInput` at `field` otherwise. Nothing is trimmed or changed: what a partner
     calls a thing is what it reads back.
     """
-    if 0 < len(text) <= longest and (text.isprintable() or _is_readable(text)) and not text.isspace():
+    if 0 < len(text) <= longest and is_readable(text) and not text.isspace():
         return text
     raise InvalidInput(_complaint(text, longest), field=(field,))
 
@@ -33,10 +30,6 @@ def optional_name(text: str, *, field: str) -> str:
 def idempotency_key(text: str) -> str:
     """A caller's key of 1 to 255 characters; raises `InvalidInput` otherwise."""
     return name(text, field="idempotencyKey", longest=MAX_KEY)
-
-
-def _is_readable(text: str) -> bool:
-    return not any(unicodedata.category(character) in _UNREADABLE for character in text)
 
 
 def _complaint(text: str, longest: int) -> str:

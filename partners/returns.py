@@ -11,6 +11,7 @@ import msgspec
 
 from ledger import Ledger
 from ledger.commands import LineReturned, ReceiptKey, Refused, ReturnPurchase
+from ledger.kernel.ids import bucket_of
 from ledger.kernel.refusals import InvalidInput, Refusal
 from ledger.kernel.values import minor_digits
 from ledger.outcomes import Returned
@@ -230,10 +231,25 @@ async def _answered(
     ledger: Ledger, till: Till, request: ReturnRequest, refusal: Refusal
 ) -> Recalled | Refusal:
     """What was answered once stays answered: of a repeat the lane needs no more than the member."""
-    first = await ledger.operation_by_key(till.principal, request.key)
+    first = _first_answer(request, await ledger.operations_by_key(till.principal, request.key))
     if first is None:
         return refusal
     return Recalled(operation=0, member=first.member, terms=first.terms, occurred_at=first.occurred_at)
+
+
+def _first_answer(request: ReturnRequest, answered: Sequence[Recorded]) -> Recorded | None:
+    """Of what was answered under its key, oldest first, that which the request repeats.
+
+    A key has an operation in each bucket whose members it was sent for. A return is in the bucket of
+    the operation that it names; of several that are named by receipts, it is the one with its own receipt.
+    """
+    if request.operation is not None:
+        bucket = bucket_of(request.operation)
+        return next((each for each in answered if bucket_of(each.id) == bucket), None)
+    own = (request.receipt.terminal, request.receipt.number)
+    return max(
+        answered, key=lambda each: (each.kind == "return", (each.terminal, each.receipt) == own), default=None
+    )
 
 
 def _purchase(operation: int, same: Sequence[Recorded]) -> Recalled:

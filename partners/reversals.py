@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -28,12 +29,19 @@ class ReverseRequest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reversal names, and where it was posted: of a capture, where its hold was made."""
+
+    recorded: Recorded
+    outlet: int
+
+
 async def reverse(
     ledger: Ledger, directory: Directory, till: Till, request: ReverseRequest, *, at: datetime
 ) -> Answer:
     """Undo an operation of this partner. Raises `InvalidInput` and `Throttled`."""
-    recorded = (await ledger.operations([request.operation])).get(request.operation)
-    command = prepare_reverse(directory, till, request, recorded, at=at)
+    named = (await find_mistakes(ledger, {request.operation})).get(request.operation)
+    command = prepare_reverse(directory, till, request, named, at=at)
     if isinstance(command, Refused):
         return unreadable(command, at=at)
     return answer_of(await ledger.submit(command))
@@ -43,22 +51,32 @@ async def reverse_for_operator(
     ledger: Ledger, directory: Directory, principal: str, request: ReverseRequest, *, at: datetime
 ) -> Answer:
     """Undo an operation of any partner, in the operator's name."""
-    recorded = (await ledger.operations([request.operation])).get(request.operation)
-    till = Till(partner=recorded.partner if recorded else 0, principal=principal)
-    command = prepare_reverse(directory, till, request, recorded, at=at)
+    named = (await find_mistakes(ledger, {request.operation})).get(request.operation)
+    till = Till(partner=named.recorded.partner if named else 0, principal=principal)
+    command = prepare_reverse(directory, till, request, named, at=at)
     if isinstance(command, Refused):
         return unreadable(command, at=at)
     return answer_of(await ledger.submit(command))
 
 
+async def find_mistakes(ledger: Ledger, ids: Collection[int]) -> dict[int, Mistake]:
+    """Those of the operations that exist, by their ids; a question for them and one for their holds."""
+    found = await ledger.operations(ids)
+    holds = await ledger.operations({each.reference for each in found.values() if not each.outlet} - {0})
+    return {
+        id_: Mistake(recorded=each, outlet=each.outlet or holds.get(each.reference, each).outlet)
+        for id_, each in found.items()
+    }
+
+
 def prepare_reverse(
-    directory: Directory, till: Till, request: ReverseRequest, recorded: Recorded | None, *, at: datetime
+    directory: Directory, till: Till, request: ReverseRequest, named: Mistake | None, *, at: datetime
 ) -> Reverse | Refused:
     """The ledger's command for a reversal of what `till` may see; a refusal for anything else. Pure."""
     key, reason = idempotency_key(request.key), name(request.reason, field="reason")
-    if recorded is None or not _is_own(till, recorded):
+    if named is None or not _is_own(till, named):
         return Refused.of(OperationNotFound())
-    outlet = directory.outlets.get(recorded.outlet)
+    recorded, outlet = named.recorded, directory.outlets.get(named.outlet)
     receipt = Receipt(
         outlet=outlet.code if outlet else "",
         terminal=recorded.terminal,
@@ -73,16 +91,16 @@ def prepare_reverse(
         member=recorded.member,
         occurred_at=at,
         partner=till.partner,
-        outlet=recorded.outlet,
+        outlet=named.outlet,
         terms=recorded.terms,
         detail=encode_detail(Detail(receipt=receipt, rulings=(), lines=(), ruleset=0, reason=reason)),
         operation=recorded.id,
     )
 
 
-def _is_own(till: Till, recorded: Recorded) -> bool:
+def _is_own(till: Till, named: Mistake) -> bool:
     """A partner's own, made in an outlet that its client may use; what fell due by itself is nobody's."""
+    recorded = named.recorded
     if not recorded.principal or recorded.partner != till.partner or not recorded.member:
         return False
-    # Captures and voids carry no outlet: their hold does, and it was made by the partner.
-    return till.outlets is None or not recorded.outlet or recorded.outlet in till.outlets
+    return till.outlets is None or named.outlet in till.outlets

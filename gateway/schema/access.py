@@ -12,6 +12,7 @@ from gateway.http import guarded
 from ledger.kernel.refusals import Refusal
 
 from .errors import user_error
+from .text import check_text
 
 
 def query(*scopes: str, description: str, price: int = 1) -> Callable[[Callable[..., Any]], Any]:
@@ -35,14 +36,21 @@ def mutation(
     price: int = 10,
     looks_up: bool = False,
     burns: bool = False,
+    item_by_item: bool = False,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
-    """A field of `Mutation` that any one of `scopes` opens. A refusal becomes `userErrors` of `payload`."""
+    """A field of `Mutation` that any one of `scopes` opens. A refusal becomes `userErrors` of `payload`.
+
+    Text that cannot be kept is refused here, for every mutation. What works `item_by_item` refuses it
+    in the item itself, which is no matter to the others.
+    """
     declare = guarded(*scopes, description=description, price=price, looks_up=looks_up, burns=burns)
 
     def field_of(resolver: Callable[..., Awaitable[Any]]) -> Any:
         @wraps(resolver)
         async def answer(*args: Any, **kwargs: Any) -> Any:
             try:
+                if not item_by_item:
+                    check_text(kwargs["input"])
                 return await resolver(*args, **kwargs)
             except Refusal as refusal:
                 return payload(user_errors=[user_error(refusal)])

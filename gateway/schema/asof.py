@@ -16,6 +16,7 @@ from .directory import MANAGE
 from .finance import READ
 from .member import CARD_KEYS
 from .operation import Balance, balance_of
+from .scalars import utc
 from .standing import AsOf, BalanceClock, ByClock, Standing, clock_of, standing_of
 
 Handle = Annotated[str, strawberry.argument(description="The member's handle, as this caller was given it.")]
@@ -34,12 +35,12 @@ class AsOfQuery:
         self, info: Info, handle: Handle, as_of: AsOf, clock: ByClock = BalanceClock.EFFECTIVE
     ) -> Balance | None:
         """From the member's own operations."""
-        context = info.context
+        context, instant = info.context, utc(as_of, field="asOf")
         try:
             member = context.services.handles.open(context.namer, handle)
         except MemberNotFound:
             return None
-        return balance_of(await context.services.ledger.balance_as_of(member, as_of, clock_of(clock)))
+        return balance_of(await context.services.ledger.balance_as_of(member, instant, clock_of(clock)))
 
     @query(
         MANAGE,
@@ -51,6 +52,7 @@ class AsOfQuery:
         self, info: Info, as_of: AsOf, clock: ByClock = BalanceClock.EFFECTIVE
     ) -> Standing:
         """From tallies."""
-        check_past(as_of, info.context.now)
+        instant = utc(as_of, field="asOf")
+        check_past(instant, info.context.now)
         async with info.context.services.database.writer.connect() as connection:
-            return standing_of(await tallies.programme_as_of(connection, as_of, clock_of(clock)))
+            return standing_of(await tallies.programme_as_of(connection, instant, clock_of(clock)))

@@ -87,6 +87,7 @@ class BatchMutation:
         RETURN,
         payload=PostBatchPayload,
         description="Post up to 500 operations, each with the outcome it would have alone. An item costs 1.",
+        item_by_item=True,
     )
     async def post_batch(self, info: Info, input: PostBatchInput) -> PostBatchPayload:  # noqa: A002
         """Post a batch."""

@@ -121,6 +121,7 @@ class ClientMutation:
                 outlets=outlets,
                 jwks=jwks,
                 wall_time=_wall_time(),
+                created_by=context.known_caller.principal,
             )
             return _ClientKept(made.client.client_id, made.secret)
 

@@ -26,7 +26,7 @@ from .access import computed
 from .limits import IssuanceWindow, Limits, limits_of
 from .money import Money, decimal_text, money_of
 from .node import After, First, Node, PageInfo, global_id, page_size, read_id
-from .scalars import CurrencyCode, DateTime, Decimal, Points
+from .scalars import CurrencyCode, DateTime, Decimal, Points, utc
 from .standing import AsOf, BalanceClock, ByClock, PartnerStanding, clock_of, partner_standing_of
 
 MANAGE: Final = "programme:manage"
@@ -221,10 +221,11 @@ class Partner(Node):
         self, info: Info, as_of: AsOf, clock: ByClock = BalanceClock.EFFECTIVE
     ) -> PartnerStanding:
         """The partner as issuer, as obligor and as redeemer."""
-        check_past(as_of, info.context.now)
+        instant = utc(as_of, field="asOf")
+        check_past(instant, info.context.now)
         async with info.context.reading() as connection:
             return partner_standing_of(
-                await tallies.partner_as_of(connection, self.number, as_of, clock_of(clock))
+                await tallies.partner_as_of(connection, self.number, instant, clock_of(clock))
             )
 
     @computed("Its OAuth clients, revoked ones included.")

@@ -31,7 +31,9 @@ class ErrorCode(Enum):
     BALANCE_OPENED = _code("BALANCE_OPENED", "The member's balance was opened before, with other points.")
     AHEAD_OF_CLOCK = _code("AHEAD_OF_CLOCK", "Points would arrive before they left: try again.")
     ALREADY_APPROVED = _code("ALREADY_APPROVED", "Somebody else has approved it.")
-    APPROVER_IS_MAKER = _code("APPROVER_IS_MAKER", "Whoever proposed it cannot approve it.")
+    APPROVER_IS_MAKER = _code(
+        "APPROVER_IS_MAKER", "Whoever proposed it cannot approve it, nor a client that registered the other."
+    )
     BUCKETS_BEHIND = _code("BUCKETS_BEHIND", "The ledger still writes to that period: try again.")
     CAP_EXCEEDED = _code("CAP_EXCEEDED", "More points than the receipt may take; the message says why.")
     CAPTURE_EXCEEDS_HOLD = _code("CAPTURE_EXCEEDS_HOLD", "More points than the hold has left.")

@@ -197,6 +197,7 @@ class ImportMutation:
         payload=ImportBalancesPayload,
         description="Take over a part of a file of opening balances; a row that is refused stops no other.",
         price=500,
+        item_by_item=True,
     )
     async def import_balances(self, info: Info, input: ImportBalancesInput) -> ImportBalancesPayload:  # noqa: A002
         """Make members and open their balances."""

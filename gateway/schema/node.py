@@ -8,14 +8,27 @@ from typing import Annotated, Final
 
 import strawberry
 
+from ledger.kernel.ids import BUCKETS, compose
 from ledger.kernel.refusals import InvalidInput
 
 MOST: Final = 100
 """The largest page."""
 
 _LONGEST_ID: Final = 80
-_MOST_NUMBER: Final = 2**63 - 1
-"""Whatever has an id has a number of 63 bits; a larger one is an id of nothing."""
+_ROW: Final = 2**31
+_BIG_ROW: Final = 2**63
+_OF_A_BUCKET: Final = compose(BUCKETS, 0)
+"""Numbers are below these: of rows, of rows of which there may be very many, of what a bucket holds."""
+
+_BELOW: Final = {
+    "Operation": _OF_A_BUCKET,
+    "Hold": _OF_A_BUCKET,
+    "Lot": _BIG_ROW,
+    "Adjustment": _BIG_ROW,
+    "KnownFinding": _BIG_ROW,
+    "Cursor": _BIG_ROW,
+}
+"""Of every other kind there are rows."""
 
 First = Annotated[int, strawberry.argument(description="How many to give, from 1 to 100.")]
 After = Annotated[
@@ -50,7 +63,7 @@ def global_id(kind: str, number: int) -> strawberry.ID:
 
 
 def read_id(id_: str) -> tuple[str, int] | None:
-    """The kind and number in an id, None for what is no id."""
+    """The kind and number in an id; None for what is no id, or has a number that its kind never has."""
     if len(id_) > _LONGEST_ID:
         return None
     try:
@@ -60,7 +73,8 @@ def read_id(id_: str) -> tuple[str, int] | None:
     kind, _, digits = text.partition(":")
     if not (digits.isascii() and digits.isdecimal()) or id_ != global_id(kind, int(digits)):
         return None
-    return (kind, int(digits)) if int(digits) <= _MOST_NUMBER else None
+    number = int(digits)
+    return (kind, number) if number < _BELOW.get(kind, _ROW) else None
 
 
 def number_of(id_: str, kind: str, *, field: str) -> int:

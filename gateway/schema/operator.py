@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final
 
 import strawberry
@@ -47,7 +47,7 @@ from .errors import UserError
 from .money import micro_units
 from .node import After, First, PageInfo, number_of
 from .requests import KEY
-from .scalars import CurrencyCode, Date, DateTime, Decimal
+from .scalars import CurrencyCode, Date, DateTime, Decimal, utc
 from .terms import TermsInput, read_terms, within
 from .writes import ERRORS, REPLAYED, Write
 
@@ -348,6 +348,7 @@ class OperatorMutation:
         context, partner = info.context, known_number(input.partner)
         programme = context.directory.programme
         terms = read_terms(input.terms, programme.defaults, at="terms")
+        starts_at = None if input.starts_at is None else utc(input.starts_at, field="startsAt")
 
         async def act(connection: AsyncConnection, at: datetime) -> KnownAgreement:
             with within("terms"):
@@ -357,10 +358,10 @@ class OperatorMutation:
                     terms=terms,
                     at=at,
                     by=context.known_caller.principal,
-                    starts_at=input.starts_at,
+                    starts_at=starts_at,
                 )
 
-        asked = (partner, terms, input.starts_at)
+        asked = (partner, terms, starts_at)
         answered = await Write(context, "makeAgreement", input.idempotency_key, asked).do(act, KnownAgreement)
         agreement = agreement_of(answered.answer, programme.currency)
         return AgreementPayload(agreement=agreement, replayed=answered.replayed, user_errors=[])
@@ -433,7 +434,7 @@ class OperatorMutation:
         context, services = info.context, info.context.services
         if not services.clock.is_driven:
             raise ClockNotDriven
-        to = input.to.astimezone(UTC)
+        to = utc(input.to, field="to")
         if context.directory.has_programme:
             async with services.database.writer.begin() as connection:
                 await ensure_calendar(connection, context.directory.programme, upto=max(to, context.now))

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Annotated
 
 import strawberry
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.context import Context, Info
 from ledger import Recorded, records
@@ -248,25 +249,30 @@ class TillQuery:
 
     @query(
         *OWN_OPERATIONS,
-        description="What was recorded under an idempotency key of one's own: settles an unknown outcome.",
+        description="What was recorded under an idempotency key of one's own, oldest first: settles an "
+        "unknown outcome. Usually one; the same key sent for several members may have made several.",
     )
     async def operations(self, info: Info, key: Key) -> list[Operation]:
-        """None or one operation."""
+        """None, or one of each bucket whose members the key was sent for."""
         context = info.context
         async with context.reading() as connection:
-            recorded = await records.operation_by_key(connection, context.known_caller.principal, key)
-        return [] if recorded is None else [recorded_operation(recorded)]
+            found = await records.operations_by_key(connection, context.known_caller.principal, key)
+            return [recorded_operation(each) for each in found if await _may_see(context, connection, each)]
 
 
 async def operation_for(context: Context, number: int) -> Operation | None:
-    """The operation, unless it is another partner's."""
+    """The operation, unless it is another partner's, or of an outlet that the client may not use."""
     async with context.reading() as connection:
         recorded = await records.operation(connection, number)
-    if recorded is None or not _may_see(context, recorded):
-        return None
+        if recorded is None or not await _may_see(context, connection, recorded):
+            return None
     return recorded_operation(recorded)
 
 
-def _may_see(context: Context, recorded: Recorded) -> bool:
-    partner = context.known_caller.partner
-    return partner is None or recorded.partner == partner
+async def _may_see(context: Context, connection: AsyncConnection, recorded: Recorded) -> bool:
+    caller = context.known_caller
+    if caller.partner is None:
+        return True
+    if recorded.partner != caller.partner:
+        return False
+    return caller.outlets is None or await records.outlet_of(connection, recorded) in caller.outlets

@@ -10,6 +10,7 @@ import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
 from gateway.http import Exactly
+from ledger.kernel.refusals import InvalidInput
 
 if TYPE_CHECKING:
     Points = int
@@ -49,6 +50,14 @@ def _instant(value: object) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def utc(instant: datetime, *, field: str) -> datetime:
+    """The same instant in UTC. Raises `InvalidInput` at `field` for one that UTC has no year for."""
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput("no such instant in UTC", field=(field,)) from None
+
+
 def _day(value: object) -> str:
     if isinstance(value, datetime) or not isinstance(value, date):
         raise TypeError(f"not a date: {value!r}")
@@ -70,7 +79,8 @@ SCALARS: Final[dict[Any, ScalarDefinition]] = {
     ),
     Decimal: strawberry.scalar(
         name="Decimal",
-        description='An exact decimal number as a string, such as "12.34". Its unit stands with the field.',
+        description='An exact decimal number as a string of plain digits, such as "12.34". Its unit stands '
+        "with the field.",
         serialize=_text,
         parse_value=Exactly(Annotated[str, msgspec.Meta(max_length=_LONGEST_DECIMAL)]),
     ),

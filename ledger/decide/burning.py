@@ -8,6 +8,7 @@ from ledger.accounts import AVAILABLE, HELD, REDEEMED
 from ledger.commands import Authorize, Burn, Capture, Donate, Void
 from ledger.holds import Hold, Slice, take
 from ledger.journal import Journal, Line, Opened
+from ledger.kernel.refusals import InvalidInput
 from ledger.lots import Lot, consume, in_order
 from ledger.outcomes import SliceTaken
 from ledger.refusals import CaptureExceedsHold, HoldClosed, HoldExpired, HoldNotFound, InsufficientPoints
@@ -61,9 +62,10 @@ def _redeem(kind: str, wallet: Wallet, command: Burn | Donate) -> Journal:
 
 def capture(wallet: Wallet, command: Capture, situation: Situation) -> Journal:
     """Redeem part or all of a hold, in pinned order; `final` gives the rest back."""
-    hold = _open_hold(wallet, command.hold, command.partner)
+    hold = _open_hold(wallet, command)
     left = hold.left
     points = left if command.points is None else command.points
+    _check_some(points)
     if points > left:
         raise CaptureExceedsHold(left=left, asked=points)
     captured = take(hold.slices, points)
@@ -86,22 +88,34 @@ def capture(wallet: Wallet, command: Capture, situation: Situation) -> Journal:
 
 def void(wallet: Wallet, command: Void, situation: Situation) -> Journal:
     """Give back everything that a hold has left: held → available, to the same lots."""
-    hold = _open_hold(wallet, command.hold, command.partner)
+    hold = _open_hold(wallet, command)
     lines, children = give_back(wallet, hold, _remains(hold, ()), situation)
     return Journal(kind="void", points=hold.left, lines=lines, new_lots=children, hold=hold.id, closes=True)
 
 
 def choose(wallet: Wallet, points: int) -> list[tuple[Lot, int]]:
-    """The lots that `points` are taken from, soonest to expire first: (lot, points taken from it)."""
+    """The lots that `points` are taken from, soonest to expire first: (lot, points taken from it).
+
+    Raises `InvalidInput` for less than one point, and `InsufficientPoints`.
+    """
+    _check_some(points)
     spendable = wallet.available - wallet.clawback_due
     if points > spendable:
         raise InsufficientPoints(available=max(spendable, 0), needed=points)
     return consume(in_order(wallet.lots.values()), points)
 
 
-def _open_hold(wallet: Wallet, id_: int, partner: int) -> Hold:
-    hold = wallet.holds.get(id_)
-    if hold is None or hold.partner != partner:
+def _check_some(points: int) -> None:
+    """A hold of nothing would never fall due, and what takes less than nothing gives."""
+    if points < 1:
+        raise InvalidInput("more than 0 points are taken", field=("points",))
+
+
+def _open_hold(wallet: Wallet, command: Capture | Void) -> Hold:
+    hold = wallet.holds.get(command.hold)
+    if hold is None or hold.partner != command.partner:
+        raise HoldNotFound
+    if command.outlets is not None and hold.outlet not in command.outlets:
         raise HoldNotFound
     if hold.has_lapsed:
         raise HoldExpired

@@ -6,6 +6,7 @@ from ledger.accounts import AVAILABLE, ISSUED, PENDING
 from ledger.commands import Earn
 from ledger.journal import Journal, Line
 from ledger.kernel.refusals import InvalidInput
+from ledger.kernel.values import MAX_POINTS
 from ledger.lots import Lot
 from ledger.wallet import Wallet, lot_id
 
@@ -15,6 +16,8 @@ from .situation import Situation
 def earn(_wallet: Wallet, command: Earn, situation: Situation) -> Journal:
     """Make one lot. A release that is already past is not waited for. 0 points make nothing."""
     points = command.points
+    if not 0 <= points <= MAX_POINTS:
+        raise InvalidInput(f"an earn gives 0 to {MAX_POINTS} points", field=("points",))
     if points == 0:
         return Journal(kind="earn", points=0)
     if command.expires_at <= situation.at:

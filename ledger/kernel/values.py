@@ -6,6 +6,7 @@ money per point, also in micro-units. Never float.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -20,6 +21,8 @@ points and in micro-units of money, and below the 2^53 that a JSON number holds 
 
 MINOR_DIGITS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "KWD": 3, "BHD": 3, "TND": 3}
 """ISO 4217 currencies whose minor unit is not a hundredth; every other has two digits."""
+
+_PLAIN: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -40,9 +43,12 @@ def minor_digits(currency: str) -> int:
 def micro_of(text: str | Decimal, *, places: int = 6) -> int:
     """Micro-units of a decimal amount such as "12.34".
 
-    Raises `InvalidInput` if it is not a finite decimal, has more than `places` decimal
-    places, or exceeds fifteen digits before the point.
+    Text is plain: digits of ASCII, a point between them, a minus before them, and nothing else that
+    `Decimal` would read ("1_000", " 1", "1e3", "٣"). Raises `InvalidInput` if it is not, is not finite,
+    has more than `places` decimal places, or exceeds fifteen digits before the point.
     """
+    if isinstance(text, str) and not _PLAIN.fullmatch(text):
+        raise InvalidInput("not a decimal number")
     try:
         value = Decimal(text)
     except (InvalidOperation, ValueError):

@@ -64,9 +64,11 @@ async def create_client(
     outlets: Iterable[int] | None,
     jwks: Mapping[str, Any] | None,
     wall_time: datetime,
+    created_by: str | None = None,
 ) -> NewClient:
     """Register a client; without `jwks` it gets a secret, which is never shown again.
 
+    `created_by` is the principal that registers it, None for one that comes with the installation.
     Raises `InvalidInput` if the kind and the partner do not go together, the name is empty or
     too long, a scope is not for this kind, there are too many outlets, or a key is refused.
     The caller has checked that the partner exists and that the outlets are its own.
@@ -88,7 +90,7 @@ async def create_client(
         created_at=wall_time,
         revoked_at=None,
     )
-    await connection.run_sync(store.insert_client, client)
+    await connection.run_sync(lambda sync: store.insert_client(sync, client, created_by=created_by))
     secret = None if jwks is not None else await _give_secret(connection, client.client_id, wall_time)
     return NewClient(client=client, secret=secret)
 
@@ -141,6 +143,21 @@ async def find_client(connection: AsyncConnection, client_id: str) -> Client:
     if client is None:
         raise ClientUnknown
     return client
+
+
+async def creators_of(connection: AsyncConnection, principal: str) -> list[str]:
+    """Who registered the client behind `principal`, who registered that one, and so on; nearest first."""
+    creators: list[str] = []
+    above = await _creator_of(connection, principal)
+    while above is not None and above not in creators:
+        creators.append(above)
+        above = await _creator_of(connection, above)
+    return creators
+
+
+async def _creator_of(connection: AsyncConnection, principal: str) -> str | None:
+    """The same of one; a principal of staff is a word, a colon and the client's id."""
+    return await connection.run_sync(store.creator_of, principal.rpartition(":")[2])
 
 
 async def clients_of(connection: AsyncConnection, partner: int | None) -> list[Client]:

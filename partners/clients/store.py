@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
@@ -16,8 +16,11 @@ from .client import Client, Credentials, Revocation
 from .secret import LIVE_SECRETS
 from .tables import client_secrets, clients, revocations
 
+_SHOWN: Final = tuple(column for column in clients.c if column.name != "created_by")
+"""What a client is to everybody; who registered it is the operator's affair, and not in a partner's view."""
 
-def insert_client(connection: Connection, client: Client) -> None:
+
+def insert_client(connection: Connection, client: Client, *, created_by: str | None) -> None:
     """Write a new client."""
     connection.execute(
         insert(clients).values(
@@ -29,6 +32,7 @@ def insert_client(connection: Connection, client: Client) -> None:
             outlets=None if client.outlets is None else sorted(client.outlets),
             jwks=client.jwks,
             created_at=client.created_at,
+            created_by=created_by,
         )
     )
 
@@ -43,7 +47,7 @@ def insert_secret(connection: Connection, client_id: str, digest: bytes, at: dat
 def lock_client(connection: Connection, client_id: str) -> Client | None:
     """The client that is not revoked, locked against other changes of it, or None."""
     row = connection.execute(
-        select(clients)
+        select(*_SHOWN)
         .where(clients.c.client_id == client_id, clients.c.revoked_at.is_(None))
         .with_for_update()
     ).one_or_none()
@@ -52,16 +56,21 @@ def lock_client(connection: Connection, client_id: str) -> Client | None:
 
 def find_client(connection: Connection, client_id: str) -> Client | None:
     """The client, revoked or not, or None."""
-    row = connection.execute(select(clients).where(clients.c.client_id == client_id)).one_or_none()
+    row = connection.execute(select(*_SHOWN).where(clients.c.client_id == client_id)).one_or_none()
     return None if row is None else _client(row)
 
 
 def clients_of(connection: Connection, partner: int | None) -> list[Client]:
     """A partner's clients by id, or those of the operator's side for None."""
     rows = connection.execute(
-        select(clients).where(clients.c.partner == partner).order_by(clients.c.client_id)
+        select(*_SHOWN).where(clients.c.partner == partner).order_by(clients.c.client_id)
     )
     return [_client(row) for row in rows]
+
+
+def creator_of(connection: Connection, client_id: str) -> str | None:
+    """The principal that registered the client; None if there is no such client, or nobody knows."""
+    return connection.scalar(select(clients.c.created_by).where(clients.c.client_id == client_id))
 
 
 def credentials_of(connection: Connection, client_id: str, at: datetime) -> Credentials | None:
@@ -71,7 +80,8 @@ def credentials_of(connection: Connection, client_id: str, at: datetime) -> Cred
         or_(client_secrets.c.expires_at.is_(None), client_secrets.c.expires_at > at),
     )
     rows = connection.execute(
-        select(clients, client_secrets.c.digest)
+        select(*_SHOWN)
+        .add_columns(client_secrets.c.digest)
         .select_from(clients.outerjoin(client_secrets, live))
         .where(clients.c.client_id == client_id, clients.c.revoked_at.is_(None))
         .order_by(client_secrets.c.id.desc())

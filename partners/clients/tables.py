@@ -34,6 +34,7 @@ clients: Final = Table(
     Column("jwks", JSONB(none_as_null=True), comment="public keys, RFC 7517"),
     Column("created_at", _INSTANT, nullable=False),
     Column("revoked_at", _INSTANT),
+    Column("created_by", Text, comment="the principal that registered it; null: nobody knows"),
     CheckConstraint("kind IN ('partner', 'operator', 'finance', 'support', 'app')", name="kind"),
     CheckConstraint("(kind = 'partner') = (partner IS NOT NULL)", name="partner"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,10 +12,12 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from gateway.http import Limits
+from gateway.schema.node import global_id
 from ledger.tables import operations
 from partners import suspend_partner
+from partners.clients import SCOPES
 from tests.gateway.calls import send
-from tests.gateway.coalition import BY, Coalition, a_burn, a_receipt, an_earn, rub
+from tests.gateway.coalition import BY, Coalition, a_burn, a_key, a_receipt, an_earn, partner_id, rub
 
 SELECTION = "operation { points } userErrors { code message field retryable }"
 LONG = "x" * 100_000
@@ -44,6 +47,13 @@ NONSENSE: list[tuple[dict[str, Any], str, list[str]]] = [
     (with_line(quantity="0"), "INVALID_INPUT", [*LINE, "quantity"]),
     (with_line(quantity="1.0001"), "INVALID_INPUT", [*LINE, "quantity"]),
     (with_line(quantity="NaN"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(quantity="1_000"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(quantity="٣"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(quantity="1e2"), "INVALID_INPUT", [*LINE, "quantity"]),
+    (with_line(unitPrice=rub(" 1")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (with_line(unitPrice=rub("1_000")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (with_line(unitPrice=rub("+1")), "INVALID_INPUT", [*LINE, "unitPrice"]),
+    (with_line(unitPrice=rub("1\n")), "INVALID_INPUT", [*LINE, "unitPrice"]),
     (with_line(unitPrice=rub("10.001")), "INVALID_INPUT", [*LINE, "unitPrice"]),
     (with_line(unitPrice=rub("-1")), "INVALID_INPUT", [*LINE, "unitPrice"]),
     (with_line(unitPrice=rub("ten")), "INVALID_INPUT", [*LINE, "unitPrice"]),
@@ -101,6 +111,172 @@ async def test_a_batch_refuses_the_same_item_by_item(coalition: Coalition) -> No
         (each["code"], each["field"]) for outcome in payload["outcomes"] for each in outcome["userErrors"]
     ]
     assert said == [(code, field) for _, code, field in NONSENSE]
+
+
+def ids_of(kind: str) -> list[str]:
+    """Ids with numbers that no such thing ever has: over 32 bits, over 64, and far over."""
+    return [global_id(kind, number) for number in (2**31, 2**63 - 1, 2**63, 2**64 + 1, 10**40)]
+
+
+KINDS = ["Operation", "Hold", "Partner", "Outlet", "Agreement", "Period", "Adjustment", "BalanceImport", "?"]
+
+
+async def test_an_id_with_a_number_that_nothing_has_is_of_nothing(coalition: Coalition) -> None:
+    document = """query($id: ID!, $partner: ID!, $import: ID!) {
+      node(id: $id) { id } operation(id: $id) { id }
+      partner(id: $partner) { id } balanceImport(id: $import) { id } }"""
+    for who in ("operator", "finance"):
+        for each in [id_ for kind in KINDS for id_ in ids_of(kind)]:
+            answer = await coalition.ask("query($id: ID!) { node(id: $id) { id } }", {"id": each}, as_=who)
+
+            assert "errors" not in answer.json, answer.body
+            assert answer.data == {"node": None}
+    coalition.callers["all"] = replace(coalition.callers["operator"], scopes=SCOPES)
+    of_kinds = [ids_of(kind) for kind in ("Operation", "Partner", "BalanceImport")]
+    for ids in zip(*of_kinds, strict=True):
+        asked = dict(zip(("id", "partner", "import"), ids, strict=True))
+        answer = await coalition.ask(document, asked, as_="all")
+
+        assert "errors" not in answer.json, answer.body
+        assert answer.data == dict.fromkeys(("node", "operation", "partner", "balanceImport"))
+
+
+async def test_what_names_a_thing_by_such_an_id_is_refused(coalition: Coalition) -> None:
+    member = {"phone": "+79161234567"}
+    refused: list[tuple[str, str, str, dict[str, Any], str, str]] = [
+        ("captureBurn", "Hold", "hold", {}, "bakery", "INVALID_INPUT"),
+        ("voidBurn", "Hold", "hold", {}, "bakery", "INVALID_INPUT"),
+        ("reverse", "Operation", "operation", {"reason": "r"}, "bakery", "INVALID_INPUT"),
+        ("approveAdjustment", "Adjustment", "adjustment", {"digest": "00"}, "finance", "INVALID_INPUT"),
+        (
+            "donatePoints",
+            "Partner",
+            "charity",
+            {"member": member, "points": 1, "reason": "r"},
+            "operator",
+            "PARTNER_UNKNOWN",
+        ),
+        ("novatePartner", "Partner", "partner", {"reason": "r"}, "operator", "PARTNER_UNKNOWN"),
+    ]
+    for mutation, kind, name, given, who, code in refused:
+        # The first of them is a good number of an operation, of a hold and of an adjustment.
+        for id_ in ids_of(kind)[0 if kind == "Partner" else 2 :]:
+            payload = await coalition.do(
+                mutation,
+                "userErrors { code }",
+                given | {"idempotencyKey": a_key(), name: id_},
+                as_=who,
+            )
+            assert [each["code"] for each in payload["userErrors"]] == [code], (mutation, id_)
+    for field, kind, code in [
+        ("novations(partner: $id) { reason }", "Partner", "PARTNER_UNKNOWN"),
+        ("adjustments(after: $id) { nodes { id } }", "Cursor", "INVALID_INPUT"),
+        ("balanceImports(after: $id) { nodes { id } }", "BalanceImport", "INVALID_INPUT"),
+    ]:
+        for id_ in ids_of(kind)[0 if kind != "Cursor" else 2 :]:
+            type_ = "ID!" if kind == "Partner" else "String"
+            answer = await coalition.ask(f"query($id: {type_}) {{ {field} }}", {"id": id_}, as_="operator")
+            assert answer.code == code, (field, answer.body)
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_an_instant_that_utc_has_no_year_for_is_none(coalition: Coalition, instant: str) -> None:
+    questions = [
+        "programmeStanding(asOf: $at) { issued }",
+        f'balanceAsOf(handle: "{coalition.handle(0)}", asOf: $at) {{ available }}',
+        f'partner(id: "{partner_id(1)}") {{ standing(asOf: $at) {{ redeemedHere }} }}',
+    ]
+    terms = {"idempotencyKey": a_key(), "partner": partner_id(1), "terms": {}, "startsAt": instant}
+
+    answers = [
+        await coalition.ask(f"query($at: DateTime!) {{ {each} }}", {"at": instant}, as_="operator")
+        for each in questions
+    ]
+    moved = await coalition.do("advanceClock", "userErrors { code field }", {"to": instant}, as_="operator")
+    agreed = await coalition.do("makeAgreement", "userErrors { code field }", terms, as_="operator")
+
+    assert [answer.code for answer in answers] == ["INVALID_INPUT"] * 3
+    assert moved["userErrors"] == [{"code": "INVALID_INPUT", "field": ["to"]}]
+    assert agreed["userErrors"] == [{"code": "INVALID_INPUT", "field": ["startsAt"]}]
+
+
+async def test_the_first_instant_that_there_is_is_one(coalition: Coalition) -> None:
+    document = """query($at: DateTime!, $id: ID!, $handle: String!) {
+      programmeStanding(asOf: $at) { issued } balanceAsOf(handle: $handle, asOf: $at) { available }
+      partner(id: $id) { standing(asOf: $at) { redeemedHere } } }"""
+    asked = {"at": "0001-01-01T00:00:00Z", "id": partner_id(1), "handle": coalition.handle(0)}
+
+    answer = await coalition.ask(document, asked, as_="operator")
+
+    assert answer.data["programmeStanding"] == {"issued": 0}
+
+
+TEXTS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("revokeClient", {"clientId": "\0"}, ["clientId"]),
+    ("rotateClientSecret", {"clientId": "a\0b"}, ["clientId"]),
+    ("createPartner", {"name": "a\0b"}, ["name"]),
+    ("createClient", {"kind": "APP", "name": "app", "scopes": ["members:enrol", "\0"]}, ["scopes", "1"]),
+    ("suspendPartner", {"partner": partner_id(1), "reason": "a\0b"}, ["reason"]),
+    ("novatePartner", {"partner": partner_id(1), "reason": "a\0b"}, ["reason"]),
+    ("freezeMember", {"member": {"phone": "\0"}, "reason": "r"}, ["member", "phone"]),
+    ("liftFence", {"reason": "a\0b"}, ["reason"]),
+    (
+        "makeAgreement",
+        {"partner": partner_id(1), "terms": {"excludedCategories": ["\0"]}},
+        [
+            "terms",
+            "excludedCategories",
+            "0",
+        ],
+    ),
+    (
+        "openOutlets",
+        {"partner": partner_id(1), "outlets": [{"code": "1", "name": "\0"}]},
+        [
+            "outlets",
+            "0",
+            "name",
+        ],
+    ),
+]
+
+
+async def test_no_text_holds_a_nul(coalition: Coalition) -> None:
+    for field, given, path in TEXTS:
+        payload = await coalition.do(
+            field, "userErrors { code field }", given | {"idempotencyKey": a_key()}, as_="operator"
+        )
+
+        assert payload["userErrors"] == [{"code": "INVALID_INPUT", "field": path}], field
+
+
+async def test_a_nul_written_into_the_document_is_none_either_and_its_name_is_a_text(
+    coalition: Coalition,
+) -> None:
+    document = """mutation($key: String!) { revokeClient(input: { idempotencyKey: $key, clientId: "%s" })
+      { userErrors { code field } } }"""
+
+    answers = [
+        await coalition.ask(document % text, {"key": a_key()}, as_="operator")
+        for text in ("\\u0000", "\\u{0}", "\\\\u0000")
+    ]
+
+    said = [answer.data["revokeClient"]["userErrors"][0]["code"] for answer in answers]
+    assert said == ["INVALID_INPUT", "INVALID_INPUT", "CLIENT_UNKNOWN"]
+
+
+async def test_half_a_character_is_no_text(coalition: Coalition) -> None:
+    document = "mutation($input: ClientInput!) { revokeClient(input: $input) { userErrors { code field } } }"
+    variables = b'{"input": {"idempotencyKey": "k", "clientId": "\\ud800"}}'
+    body = b'{"query": ' + json.dumps(document).encode() + b', "variables": ' + variables + b"}"
+
+    answer = await send(
+        coalition.endpoint,
+        body,
+        headers={"content-type": "application/json", "authorization": "Bearer operator"},
+    )
+
+    assert (answer.status, answer.code) == (400, "BAD_REQUEST"), answer.body
 
 
 async def test_emoji_are_names_like_any_other(coalition: Coalition) -> None:

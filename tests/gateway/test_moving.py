@@ -163,6 +163,26 @@ async def test_two_members_become_one(coalition: Coalition) -> None:
     assert late["operation"]["balance"]["available"] == 270
 
 
+@pytest.mark.parametrize("reason", ["", " ", "a\0b", "two\nlines", "x" * 201, "x" * 5_000])
+async def test_a_merge_whose_reason_cannot_be_kept_is_not_done(coalition: Coalition, reason: str) -> None:
+    friend = await a_friend(coalition)
+    await coalition.do("earn", "userErrors { code }", an_earn(coalition))
+    given = {
+        "idempotencyKey": a_key(),
+        "merged": seen_by_staff(coalition, coalition.member),
+        "survivor": seen_by_staff(coalition, friend),
+        "reason": reason,
+    }
+
+    refused = await coalition.do("mergeMembers", MERGE, given, as_="operator")
+    balance = await coalition.services.ledger.balance(coalition.member)
+    merged = await coalition.do("mergeMembers", MERGE, given | {"reason": "one person"}, as_="operator")
+
+    assert refused["userErrors"] == [{"code": "INVALID_INPUT", "field": ["reason"]}]
+    assert balance.available == 100
+    assert (merged["userErrors"], merged["replayed"]) == ([], False)
+
+
 @pytest.mark.parametrize("who", ["itself", "twice", "circle", "nobody"])
 async def test_a_merge_that_cannot_be_is_refused(coalition: Coalition, who: str) -> None:
     friend = await a_friend(coalition)

@@ -297,6 +297,29 @@ async def test_a_receipt_of_two_members_names_no_purchase(coalition: Coalition) 
     assert payload["userErrors"] == [{"code": "RECEIPT_AMBIGUOUS", "field": ["purchase", "receipt"]}]
 
 
+async def test_a_key_of_two_returns_answers_each_although_its_receipt_has_become_ambiguous(
+    coalition: Coalition,
+) -> None:
+    enrolled = await coalition.do(
+        "memberEnrol",
+        "enrolment { handle } userErrors { code }",
+        {"idempotencyKey": a_key(), "identifier": {"phone": "+79160000001"}, "consents": []},
+    )
+    handles = [coalition.handle(), enrolled["enrolment"]["handle"]]
+    receipts = [three_loaves(), three_loaves()]
+    returns = [a_return(by_receipt(each), idempotencyKey="same") for each in receipts]
+    for receipt, handle in zip(receipts, handles, strict=True):
+        await coalition.do("earn", RETURN, an_earn(coalition, receipt=receipt, member={"handle": handle}))
+    first = [await coalition.do("returnPurchase", RETURN, each) for each in returns]
+    for receipt, handle in zip(receipts, reversed(handles), strict=True):
+        await coalition.do("earn", RETURN, an_earn(coalition, receipt=receipt, member={"handle": handle}))
+
+    again = [await coalition.do("returnPurchase", RETURN, each) for each in returns]
+
+    assert [each["userErrors"] for each in first] == [[], []]
+    assert again == [each | {"replayed": True} for each in first]
+
+
 @pytest.mark.parametrize("field", ["returnPurchase", "reverse"])
 async def test_who_has_not_the_scope_takes_nothing_back(coalition: Coalition, field: str) -> None:
     _, earn = await bought(coalition)

@@ -241,6 +241,46 @@ async def test_a_proposal_and_its_approval_are_in_the_log_of_events_once_each(co
     assert "receipt 77" not in str(events)
 
 
+async def test_a_client_and_whoever_registered_it_are_one_person(coalition: Coalition) -> None:
+    """Down to the client of a client. Two that somebody else has registered are two people."""
+    await register(coalition, "child", by="operator")
+    await register(coalition, "sister", by="operator")
+    await register(coalition, "grandchild", by="child")
+    pairs = [
+        ("operator", "child"),
+        ("child", "operator"),
+        ("operator", "grandchild"),
+        ("grandchild", "operator"),
+    ]
+
+    refused = [await adjusted(coalition, *pair) for pair in pairs]
+    posted = await adjusted(coalition, "child", "sister")
+
+    assert [errors(each) for each in refused] == [["APPROVER_IS_MAKER"]] * 4
+    assert errors(posted) == []
+    assert (await coalition.services.ledger.balance(coalition.member)).available == 40
+    await holds(coalition)
+
+
+async def register(coalition: Coalition, name: str, *, by: str) -> None:
+    """Let a client register another one of the operator's kind, which asks under `name` from then on."""
+    given = {"kind": "OPERATOR", "name": name, "scopes": ["points:approve", "programme:manage"]}
+    made = await coalition.do(
+        "createClient", "client { clientId }", given | {"idempotencyKey": a_key()}, as_=by
+    )
+    id_ = made["client"]["clientId"]
+    coalition.callers[name] = a_caller("operator", client_id=id_, principal=f"staff:{id_}")
+
+
+async def adjusted(coalition: Coalition, maker: str, approver: str) -> dict[str, Any]:
+    """What an approver is answered about what a maker has proposed."""
+    proposed = (await coalition.do("adjust", ADJUSTMENT, a_proposal(), as_=maker))["adjustment"]
+    answer: dict[str, Any] = await coalition.do(
+        "approveAdjustment", ADJUSTMENT, an_approval(proposed), as_=approver
+    )
+    return answer
+
+
 async def test_an_approval_is_bound_to_what_was_proposed(coalition: Coalition) -> None:
     proposed = (await coalition.do("adjust", ADJUSTMENT, a_proposal(), as_="operator"))["adjustment"]
     other = (await coalition.do("adjust", ADJUSTMENT, a_proposal(4_000), as_="operator"))["adjustment"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,12 @@ OPERATION = """
     lines { line pointsEarned pointsBurned moneyOff { amount currency } }
     explanation { rule applied points text } refusal { code } }
 """
+
+
+async def another_member(coalition: Coalition) -> str:
+    """A second member's handle; members live in buckets in turn."""
+    given = {"idempotencyKey": a_key(), "identifier": {"phone": "+79160000001"}, "consents": []}
+    return str((await coalition.do("memberEnrol", "enrolment { handle }", given))["enrolment"]["handle"])
 
 
 async def earned(coalition: Coalition, **changes: object) -> Any:
@@ -156,6 +163,97 @@ async def test_an_unknown_outcome_is_settled_without_a_retry(coalition: Coalitio
     assert foreign_key.data == {"operations": []}
     beyond = await coalition.ask(by_id, {"id": global_id("Operation", 2**63)})
     assert beyond.data == {"operation": None, "node": None}
+
+
+async def test_a_key_of_two_members_means_an_operation_of_each(coalition: Coalition) -> None:
+    other = {"handle": await another_member(coalition)}
+    given = an_earn(coalition)
+    ids = []
+    for member, price in ((other, "700.00"), (given["member"], "300.00")):
+        asked = given | {"member": member, "receipt": a_receipt(price)}
+        ids.append((await coalition.do("earn", OPERATION, asked))["operation"]["id"])
+        await coalition.services.ledger.advance(coalition.now + timedelta(seconds=1))
+
+    found = await coalition.ask(
+        "query($key: String!) { operations(key: $key) { id points } }", {"key": given["idempotencyKey"]}
+    )
+
+    assert found.data["operations"] == [{"id": ids[0], "points": 70}, {"id": ids[1], "points": 30}]
+
+
+async def test_a_client_bound_to_outlets_knows_no_hold_of_another(coalition: Coalition) -> None:
+    everywhere = coalition.callers["bakery"]
+    coalition.callers["elsewhere"] = replace(everywhere, outlets=frozenset({99}))
+    coalition.callers["here"] = replace(everywhere, outlets=frozenset({1, 99}))
+    await earned(coalition)
+    held = await coalition.do("authorizeBurn", OPERATION, a_burn(coalition))
+    hold, parts = held["operation"]["hold"]["id"], [{"points": 10}, {"points": 40}]
+    acts = [("captureBurn", {"hold": hold}), ("voidBurn", {"hold": hold})]
+
+    foreign = [
+        await coalition.do(act, OPERATION, given | {"idempotencyKey": a_key()}, as_="elsewhere")
+        for act, given in acts
+    ]
+    items = [{act: given | {"idempotencyKey": a_key()}} for act, given in acts]
+    batch = await coalition.do("postBatch", f"outcomes {{ {OPERATION} }}", {"items": items}, as_="elsewhere")
+    captures = [
+        await coalition.do(
+            "captureBurn", OPERATION, {"idempotencyKey": a_key(), "hold": hold} | part, as_="here"
+        )
+        for part in parts
+    ]
+
+    refused = [each["userErrors"][0]["code"] for each in (*foreign, *batch["outcomes"])]
+    assert refused == ["HOLD_NOT_FOUND"] * 4
+    assert [each["operation"]["points"] for each in captures] == [10, 40]
+
+
+async def test_a_client_bound_to_outlets_sees_and_reverses_nothing_of_another(coalition: Coalition) -> None:
+    everywhere = coalition.callers["bakery"]
+    coalition.callers["elsewhere"] = replace(everywhere, outlets=frozenset({99}))
+    coalition.callers["here"] = replace(everywhere, outlets=frozenset({1}))
+    await earned(coalition)
+    held = await coalition.do("authorizeBurn", OPERATION, a_burn(coalition))
+    capture = {"idempotencyKey": a_key(), "hold": held["operation"]["hold"]["id"]}
+    captured = await coalition.do("captureBurn", OPERATION, capture)
+    id_ = captured["operation"]["id"]
+    document = """query($id: ID!, $key: String!) {
+      operation(id: $id) { id } node(id: $id) { id } operations(key: $key) { id } }"""
+    asked = {"id": id_, "key": capture["idempotencyKey"]}
+    undo = {"operation": id_, "reason": "rung up twice"}
+
+    unseen = await coalition.ask(document, asked, as_="elsewhere")
+    foreign = await coalition.do("reverse", OPERATION, undo | {"idempotencyKey": a_key()}, as_="elsewhere")
+    batch = await coalition.do(
+        "postBatch",
+        f"outcomes {{ {OPERATION} }}",
+        {"items": [{"reverse": undo | {"idempotencyKey": a_key()}}]},
+        as_="elsewhere",
+    )
+    seen = await coalition.ask(document, asked, as_="here")
+    undone = await coalition.do("reverse", OPERATION, undo | {"idempotencyKey": "undo"}, as_="here")
+    again = await coalition.ask(document, {"id": undone["operation"]["id"], "key": "undo"}, as_="here")
+
+    assert unseen.data == {"operation": None, "node": None, "operations": []}
+    codes = [each["userErrors"][0]["code"] for each in (foreign, *batch["outcomes"])]
+    assert codes == ["OPERATION_NOT_FOUND"] * 2
+    assert seen.data == {"operation": {"id": id_}, "node": {"id": id_}, "operations": [{"id": id_}]}
+    assert undone["userErrors"] == []
+    assert again.data["operation"] is not None
+    assert again.data["operations"] == [{"id": undone["operation"]["id"]}]
+
+
+async def test_a_receipt_takes_points_once_by_a_hold_or_at_once(coalition: Coalition) -> None:
+    await earned(coalition, receipt=a_receipt("9000.00"))
+    receipt = a_receipt("1000.00")
+    held = await coalition.do("authorizeBurn", OPERATION, a_burn(coalition, 800, receipt=receipt))
+    await coalition.services.ledger.advance(coalition.now + timedelta(seconds=30))
+
+    twice = await coalition.do("burn", OPERATION, a_burn(coalition, 800, receipt=receipt))
+
+    assert held["userErrors"] == []
+    refused = twice["userErrors"][0]
+    assert (refused["code"], refused["field"]) == ("DUPLICATE_RECEIPT", ["receipt", "number"])
 
 
 async def test_a_batch_has_one_outcome_an_item_in_order(coalition: Coalition) -> None:

@@ -92,15 +92,24 @@ async def test_a_key_whose_command_failed_may_be_used_again(
     assert not outcome.replayed
 
 
-@pytest.mark.parametrize("points", [-1, 2**63, 2**64, 2**200])
+@pytest.mark.parametrize("points", [-1, 10**9 + 1, 2**63, 2**64, 2**200])
+async def test_points_that_nobody_means_are_refused(ledger: Ledger, database: Database, points: int) -> None:
+    good, bad = await ledger.submit_many([an_earn(5), an_earn(points)])
+
+    assert codes([good, bad]) == ["OK", "INVALID_INPUT"]
+    assert (await ledger.balance(MEMBER)).available == 5
+    await proving.holds(database)
+
+
+@pytest.mark.parametrize("partner", [-(2**31) - 1, 2**31, 2**64, 2**200])
 async def test_a_number_that_no_column_holds_fails_alone_and_at_once(
-    ledger: Ledger, database: Database, points: int
+    ledger: Ledger, database: Database, partner: int
 ) -> None:
     good = asyncio.create_task(ledger.submit(an_earn(5)))
 
     with pytest.raises(LedgerFault):
         async with asyncio.timeout(5):
-            await ledger.submit(an_earn(points))
+            await ledger.submit(an_earn(partner=partner))
 
     assert code(await good) == "OK"
     assert code(await ledger.submit(a_burn(5))) == "OK"
@@ -108,15 +117,19 @@ async def test_a_number_that_no_column_holds_fails_alone_and_at_once(
 
 
 async def test_balances_that_no_column_holds_fail_one_command_and_not_the_lane(
-    ledger: Ledger, database: Database
+    ledger: Ledger, database: Database, urls: Urls
 ) -> None:
-    await ledger.submit(an_earn(2**62))
+    await ledger.submit_many([an_earn(50), an_earn(50, member=compose(7, 2))])
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute("UPDATE wallets SET available = 9223372036854775800 WHERE member = $1", MEMBER)
 
     with pytest.raises(LedgerFault):
         async with asyncio.timeout(5):
-            await ledger.submit(an_earn(2**62, partner=2))
+            await ledger.submit(an_earn(50))
 
-    assert code(await ledger.submit(a_burn(5))) == "OK"
+    assert code(await ledger.submit(a_burn(5, member=compose(7, 2)))) == "OK"
+    await owner.execute("UPDATE wallets SET available = 50 WHERE member = $1", MEMBER)
+    await owner.close()
     await proving.holds(database)
 
 

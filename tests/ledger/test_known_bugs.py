@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import msgspec
 import pytest
 from sqlalchemy import select
 
-from ledger import Balance, Ledger, fence, flows
+from ledger import Balance, Command, Ledger, fence, flows
 from ledger.decide.giving_back import end_of_day
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
@@ -22,7 +24,22 @@ from ledger.tables import blocks, heads, operations
 from tests.servers import Urls
 
 from . import proving
-from .builders import MEMBER, START, A, B, C, a_burn, a_capture, a_return, a_void, an_authorization, an_earn
+from .builders import (
+    FAR,
+    MEMBER,
+    START,
+    A,
+    B,
+    C,
+    a_burn,
+    a_capture,
+    a_donation,
+    a_return,
+    a_transfer,
+    a_void,
+    an_authorization,
+    an_earn,
+)
 from .instances import a_process, code, codes
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -42,6 +59,38 @@ async def test_a_rejected_hold_cannot_be_captured(ledger: Ledger, database: Data
     assert codes(outcomes) == ["HOLD_NOT_FOUND"] * 3
     assert await ledger.balance(MEMBER) == Balance(available=120)
     await proving.holds(database)
+
+
+async def test_nothing_is_not_held_and_less_than_nothing_is_not_moved(
+    ledger: Ledger, database: Database
+) -> None:
+    await ledger.submit(an_earn(100))
+    hold = (await ledger.submit(an_authorization(10))).hold
+    assert hold is not None
+    odd: list[Command] = [
+        make(points)
+        for points in (0, -5)
+        for make in (a_burn, an_authorization, a_donation, partial(a_capture, hold))
+    ]
+    odd += [a_transfer(0, to_member=compose(7, 2)), a_transfer(-5, to_member=compose(7, 2)), an_earn(-5)]
+
+    alone = [await ledger.submit(each) for each in odd]
+    together = await ledger.submit_many([msgspec.structs.replace(each, key=f"{each.key}-2") for each in odd])
+    nothing = await ledger.submit(an_earn(0))
+
+    assert set(codes([*alone, *together])) == {"INVALID_INPUT"}
+    assert all(each.refused and each.refused.field == ("points",) for each in alone)
+    assert code(nothing) == "OK"
+    assert await ledger.balance(MEMBER) == Balance(available=90, held=10)
+    await proving.holds(database)
+
+
+async def test_a_burn_of_less_than_nothing_does_not_keep_lots_from_another(ledger: Ledger) -> None:
+    await ledger.submit_many([an_earn(10, expires_at=FAR + DAY * day) for day in range(9)])
+
+    outcomes = await ledger.submit_many([a_burn(90), a_burn(-80)])
+
+    assert codes(outcomes) == ["OK", "INVALID_INPUT"]
 
 
 async def test_points_in_flight_are_not_spent_again(ledger: Ledger) -> None:

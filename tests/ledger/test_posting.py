@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
 
 from ledger import Balance, Ledger
+from ledger import keys as ledger_keys
 from ledger.kernel.database import Database
+from ledger.lane import CAREFUL_BATCHES
+from ledger.tables import keys
 
 from . import proving
-from .builders import MEMBER, A, a_burn, a_capture, a_void, an_authorization, an_earn
+from .builders import MEMBER, A, B, a_burn, a_capture, a_receipt, a_void, an_authorization, an_earn
+from .instances import code, codes
 
 DAY_2 = datetime(2026, 1, 2, tzinfo=UTC)
 DAY_9 = datetime(2026, 1, 9, tzinfo=UTC)
@@ -148,3 +156,58 @@ async def test_the_same_key_for_another_request_is_a_conflict(ledger: Ledger) ->
 
     assert other.refused is not None
     assert other.refused.code == "IDEMPOTENCY_CONFLICT"
+
+
+@pytest.mark.parametrize("first", [a_burn, an_authorization])
+@pytest.mark.parametrize("second", [a_burn, an_authorization])
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_points_pay_for_a_receipt_once_whether_held_or_burned(
+    ledger: Ledger, database: Database, first: Any, second: Any, is_alone: bool
+) -> None:
+    await ledger.submit(an_earn(100, receipt=a_receipt("1")))
+    both = [first(30, receipt=a_receipt("1")), second(30, receipt=a_receipt("1"))]
+
+    outcomes = [await ledger.submit(each) for each in both] if is_alone else await ledger.submit_many(both)
+
+    assert codes(outcomes) == ["OK", "DUPLICATE_RECEIPT"]
+    assert code(await ledger.submit(a_burn(30, receipt=a_receipt("2")))) == "OK"
+    async with database.writer.connect() as connection:
+        claims = await connection.scalar(select(func.count()).select_from(keys))
+    assert claims == 2 + 2 + 1 + 2, "its key, and its receipt where it was accepted"
+    await proving.holds(database)
+
+
+async def test_a_voided_hold_keeps_its_receipt(ledger: Ledger) -> None:
+    await ledger.submit(an_earn(100))
+    hold = (await ledger.submit(an_authorization(30, receipt=a_receipt("1")))).hold
+    assert hold is not None
+    await ledger.submit(a_void(hold))
+
+    again = [make(30, receipt=a_receipt("1")) for make in (an_authorization, a_burn)]
+
+    assert codes(await ledger.submit_many(again)) == ["DUPLICATE_RECEIPT"] * 2
+
+
+@pytest.mark.parametrize("second", [a_burn, an_authorization])
+async def test_a_receipt_that_an_older_version_held_points_for_is_known(
+    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch, second: Any
+) -> None:
+    await ledger.submit(an_earn(100))
+    with monkeypatch.context() as formerly:
+        formerly.setattr(ledger_keys, "_TAKES_POINTS", frozenset())
+        hold = await ledger.submit(an_authorization(30, receipt=a_receipt("1")))
+        burn = await ledger.submit(a_burn(30, receipt=a_receipt("2")))
+    for _ in range(CAREFUL_BATCHES):
+        await ledger.submit(an_earn(1))
+
+    again = [second(5, receipt=a_receipt(number)) for number in ("1", "2")]
+
+    assert codes([hold, burn]) == ["OK", "OK"]
+    assert codes([await ledger.submit(each) for each in again]) == ["DUPLICATE_RECEIPT"] * 2
+    assert {
+        each.id for each in await ledger.operations_of_receipts([(B, 0, "1", "1"), (B, 0, "1", "2")])
+    } == {
+        hold.operation,
+        burn.operation,
+    }
+    await proving.holds(database)

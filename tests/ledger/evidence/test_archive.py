@@ -74,7 +74,7 @@ async def test_an_archived_month_reads_repeats_and_proves_as_before(
     again = await ledger.submit(an_earn(100, key=purchase.key))
     async with reading(database, partner=1) as connection:
         own = await records.operation(connection, purchase.id)
-        by_key = await records.operation_by_key(connection, "partner:1", purchase.key)
+        (by_key,) = await records.operations_by_key(connection, "partner:1", purchase.key)
     async with reading(database, partner=3) as connection:
         others = await records.operation(connection, purchase.id)
     async with database.writer.connect() as connection:
