@@ -40,13 +40,18 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
                 command.partner, receipt.outlet, kind_of(command), receipt.terminal, receipt.number
             )
         if token:
-            of_token = bucket + _fingerprint(b"token", token.hex(), "")
+            of_token = bucket + cls.of_token(token)
         return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))))
 
     @staticmethod
     def of_receipt(partner: int, outlet: int, kind: str, terminal: str, number: str) -> bytes:
         """The fingerprint of a receipt under which one operation of `kind` is posted."""
         return _fingerprint(b"receipt", f"{partner} {outlet} {kind}", f"{terminal}\0{number}")
+
+    @staticmethod
+    def of_token(token: bytes) -> bytes:
+        """The fingerprint of a member token that backs one operation."""
+        return _fingerprint(b"token", token.hex(), "")
 
     @staticmethod
     def fingerprint(principal: str, key: str) -> bytes:
