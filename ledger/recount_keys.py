@@ -1,0 +1,56 @@
+"""Recounting keys: what operations claimed once, made again from what history keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .evidence.recount import Flaw
+from .keys import Keys
+from .outcomes import Outcome
+
+_CLAIMS: Final = text("""
+    SELECT o.bucket, o.id, o.kind, o.partner, o.outlet, o.terminal, o.receipt, o.principal, o.key,
+           o.refusal = '' AS is_accepted, k.keys,
+           CASE WHEN o.kind IN ('authorize', 'burn', 'transfer') AND o.refusal = '' THEN o.outcome END
+               AS outcome
+    FROM operations o
+    LEFT JOIN (SELECT bucket, operation, recorded_at, array_agg(key) AS keys
+               FROM keys GROUP BY bucket, operation, recorded_at) k
+        ON k.bucket = o.bucket AND k.operation = o.id AND k.recorded_at = o.recorded_at
+    WHERE o.key <> '' OR k.keys IS NOT NULL
+""")
+
+_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
+
+
+async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
+    """Operations whose key, receipt or member token is claimed no more, or that claim what is not theirs."""
+    async with connection.stream(_CLAIMS) as stream:
+        async for row in stream:
+            there, claimed = set(row.keys or ()), _claimed(row)
+            for what in claimed.keys() - there:
+                yield Flaw(row.bucket, f"operation {row.id}: its {claimed[what]} is not among the keys")
+            strange = there - claimed.keys()
+            # Before operations said which member token backed them, nothing could tell it from others.
+            is_untold = row.outcome is not None and "token" not in claimed.values()
+            if len(strange) > is_untold:
+                yield Flaw(row.bucket, f"operation {row.id}: {len(strange)} keys that it did not claim")
+
+
+def _claimed(row: Any) -> dict[bytes, str]:
+    """What an operation claims, by fingerprint."""
+    if not row.key:
+        return {}
+    claimed = {Keys.fingerprint(row.principal, row.key): "key"}
+    if row.is_accepted and row.receipt:
+        of_receipt = Keys.of_receipt(row.partner, row.outlet, row.kind, row.terminal, row.receipt)
+        claimed[of_receipt] = "receipt"
+    kept = _decode(row.outcome).kept if row.outcome else None
+    if kept is not None and kept.token:
+        claimed[kept.token] = "token"
+    return claimed
