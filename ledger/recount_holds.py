@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .accounts import HELD
+from .evidence.history import PAGE
 from .evidence.recount import Flaw
 from .outcomes import Outcome
 
@@ -41,17 +42,16 @@ _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     """Holds that are not as they were authorised, or that say another end than their operations."""
     async with connection.stream(_HOLDS) as stream:
-        async for row in stream:
-            if row.member is None or row.outcome is None:
-                missing = "is not there" if row.member is None else "was authorised by no operation"
-                yield Flaw(row.id >> 56, f"hold {row.id} {missing}")
-                continue
-            for name, stands, was in _compared(row):
-                if stands != was:
-                    yield Flaw(row.id >> 56, f"hold {row.id}: {name} {stands}; its operations: {was}")
+        async for page in stream.partitions(PAGE):
+            for row in page:
+                for what in _differing(row):
+                    yield Flaw(row.id >> 56, f"hold {row.id} {what}")
 
 
-def _compared(row: Any) -> list[tuple[str, Any, Any]]:
-    """What stands in the row and what history says, by name."""
+def _differing(row: Any) -> list[str]:
+    """What of a hold is not as its operations say."""
+    if row.member is None or row.outcome is None:
+        return ["is not there" if row.member is None else "was authorised by no operation"]
     pairs = [(name, getattr(row, name), getattr(row, f"o_{name}")) for name in _ALIKE]
-    return [*pairs, ("expires_at", row.expires_at, _decode(row.outcome).hold_expires_at)]
+    pairs.append(("expires_at", row.expires_at, _decode(row.outcome).hold_expires_at))
+    return [f"has {name} {stands}; its operations: {was}" for name, stands, was in pairs if stands != was]

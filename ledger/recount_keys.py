@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .evidence.history import PAGE
 from .evidence.recount import Flaw
 from .keys import Keys
 from .outcomes import Outcome
@@ -31,15 +32,22 @@ _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     """Operations whose key, receipt or member token is claimed no more, or that claim what is not theirs."""
     async with connection.stream(_CLAIMS) as stream:
-        async for row in stream:
-            there, claimed = set(row.keys or ()), _claimed(row)
-            for what in claimed.keys() - there:
-                yield Flaw(row.bucket, f"operation {row.id}: its {claimed[what]} is not among the keys")
-            strange = there - claimed.keys()
-            # Before operations said which member token backed them, nothing could tell it from others.
-            is_untold = row.outcome is not None and "token" not in claimed.values()
-            if len(strange) > is_untold:
-                yield Flaw(row.bucket, f"operation {row.id}: {len(strange)} keys that it did not claim")
+        async for page in stream.partitions(PAGE):
+            for row in page:
+                for what in _differing(row):
+                    yield Flaw(row.bucket, f"operation {row.id}: {what}")
+
+
+def _differing(row: Any) -> list[str]:
+    """What of the keys of an operation is not what it claimed."""
+    there, claimed = set(row.keys or ()), _claimed(row)
+    found = [f"its {claimed[what]} is not among the keys" for what in claimed.keys() - there]
+    strange = there - claimed.keys()
+    # Before operations said which member token backed them, nothing could tell it from others.
+    is_untold = row.outcome is not None and "token" not in claimed.values()
+    if len(strange) > is_untold:
+        found.append(f"{len(strange)} keys that it did not claim")
+    return found
 
 
 def _claimed(row: Any) -> dict[bytes, str]:

@@ -9,19 +9,20 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .evidence.history import PAGE
 from .evidence.recount import Flaw
 from .outcomes import LotMade, LotSet, Outcome
 from .state_proof import maker_of
 
+# Joined by ids alone, which hold the bucket: PostgreSQL may know nothing yet of a partition that has filled.
 _LOTS: Final = text(f"""
     SELECT l.bucket, l.member, l.id, l.obligor, l.earned_at, l.expires_at, l.earned, l.available_at,
-           l.armed_at, l.parent, o.kind, o.recorded_at, o.outcome, first.obligor AS first_obligor,
-           released.lot IS NOT NULL AS is_released
+           l.armed_at, l.parent, o.kind, o.recorded_at, o.refusal, o.outcome, m.first_obligor, m.is_released
     FROM lots l
-    LEFT JOIN operations o ON o.bucket = l.bucket AND o.id = {maker_of("l.id")} AND o.refusal = ''
-    LEFT JOIN lines first ON first.bucket = o.bucket AND first.operation = o.id
-         AND first.recorded_at = o.recorded_at AND first.ordinal = 0
-    LEFT JOIN (SELECT DISTINCT lot FROM lines WHERE debit = 2 AND credit = 3) released ON released.lot = l.id
+    LEFT JOIN operations o ON o.id = {maker_of("l.id")}
+    LEFT JOIN (SELECT lot, bool_or(debit = 2 AND credit = 3) AS is_released,
+                      min(obligor) FILTER (WHERE operation = {maker_of("lot")}) AS first_obligor
+               FROM lines WHERE lot <> 0 GROUP BY lot) m ON m.lot = l.id
     ORDER BY l.bucket, l.member
 """)  # noqa: S608 - an expression
 _CHANGES: Final = text("""
@@ -32,6 +33,8 @@ _ARMS_AT_RELEASE: Final = text("SELECT notice_days IS NULL FROM calendar ORDER B
 _OF_ONE_LOT: Final = ("earn", "grant", "adjust")
 """Kinds of operations whose outcome says all of the one lot that they make, with their first line."""
 
+_COMPARED: Final = LotMade.__struct_fields__[1:]
+
 _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
@@ -40,21 +43,27 @@ async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     arms_at_release = bool(await connection.scalar(_ARMS_AT_RELEASE))
     async with connection.stream(_CHANGES) as told, connection.stream(_LOTS) as stream:
         changes = _Changes(aiter(told))
-        async for row in stream:
-            if row.outcome is None:
-                yield Flaw(row.bucket, f"lot {row.id} of member {row.member} was made by no operation")
-                continue
-            lot = _made(row)
-            changed = await changes.of(row.bucket, row.member)
-            if lot is None or changed is None:
-                continue
-            lot = _changed(lot, changed.get(row.id), row, arms_at_release=arms_at_release)
-            for name in LotMade.__struct_fields__[1:]:
-                stands, was = getattr(row, name), getattr(lot, name)
-                if stands != was:
-                    yield Flaw(
-                        row.bucket, f"lot {row.id} of member {row.member}: {name} {stands}; as made: {was}"
-                    )
+        async for page in stream.partitions(PAGE):
+            for row in page:
+                for what in _differing(
+                    row, await changes.of(row.bucket, row.member), arms_at_release=arms_at_release
+                ):
+                    yield Flaw(row.bucket, f"lot {row.id} of member {row.member} {what}")
+
+
+def _differing(row: Any, changed: dict[int, LotSet] | None, *, arms_at_release: bool) -> list[str]:
+    """What of a lot is not as its operations say; `changed` as `_Changes.of` gives it."""
+    if row.outcome is None or row.refusal:
+        return ["was made by no operation"]
+    lot = _made(row)
+    if lot is None or changed is None:
+        return []
+    lot = _changed(lot, changed.get(row.id), row, arms_at_release=arms_at_release)
+    return [
+        f"has {name} {stands}; its operations: {was}"
+        for name in _COMPARED
+        if (stands := getattr(row, name)) != (was := getattr(lot, name))
+    ]
 
 
 class _Changes:
