@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -183,6 +184,24 @@ async def test_rows_and_keys_that_are_gone_are_missed(rich: Ledger, urls: Urls) 
     await owner.dispose()
 
     assert blamed == {damage: {7} for damage, _ in OF_THE_OWNER}
+
+
+async def test_operations_of_before_are_taken_at_the_word_of_their_rows(
+    rich: Ledger, database: Database, urls: Urls
+) -> None:
+    """Their outcomes end before `kept`; what they left unsaid makes nobody read-only."""
+    owner = create_async_engine(urls.owner.replace("postgresql://", "postgresql+asyncpg://"))
+    async with owner.begin() as connection:
+        await connection.execute(text("ALTER TABLE operations DISABLE TRIGGER USER"))
+        for id_, outcome in (await connection.execute(text("SELECT id, outcome FROM operations"))).all():
+            short = msgspec.msgpack.encode(msgspec.msgpack.decode(outcome)[:-1])
+            sql = text("UPDATE operations SET outcome = :short WHERE id = :id")
+            await connection.execute(sql, {"short": short, "id": id_})
+    await owner.dispose()
+
+    found = (await proof.prove(database.writer, proof.INVARIANTS)).findings
+
+    assert {finding.invariant for finding in found} == {"chain"}
 
 
 async def _blamed(engine: AsyncEngine, damages: Sequence[tuple[str, str]]) -> dict[str, set[int | None]]:
