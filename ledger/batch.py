@@ -388,7 +388,7 @@ def _is_survivors(decided: _Decided, command: Command, keys: Keys) -> bool:
     """Whether a merged member's command is for the survivor: what was claimed here stays here."""
     if not follows_survivor(command):
         return False
-    return not any(_is_taken(decided, claim) for claim in (*keys.of_receipts, keys.token))
+    return not any(_is_taken(decided, claim) for claim in (keys.receipt, keys.former, keys.token))
 
 
 def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
@@ -429,7 +429,7 @@ def _post_money(decided: _Decided, command: PostMoney) -> Outcome:
 def _post_command(decided: _Decided, wallet: Wallet, command: Command, keys: Keys) -> Outcome:
     if command.refused is not None:
         return _post_refusal(decided, wallet, command, command.refused)
-    if any(_is_taken(decided, claim) for claim in keys.of_receipts):
+    if _is_taken(decided, keys.receipt) or _is_taken(decided, keys.former):
         raise DuplicateReceipt(getattr(command, "receipt").number)  # noqa: B009
     if _is_taken(decided, keys.token):
         raise MemberTokenUsed

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from hashlib import sha256
 from struct import Struct
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -21,8 +22,11 @@ from .folding import FOLD_AFTER
 from .journal import Journal, Line
 from .kernel.ids import HOME_BUCKETS, compose
 from .kernel.packing import bigints
-from .outcomes import Balance, Outcome, SliceTaken
+from .keys import Keys
+from .lots import Lot
+from .outcomes import Balance, Kept, LotMade, LotSet, Outcome, SliceTaken
 from .store import Head
+from .transits import packed
 
 Row = tuple[Any, ...]
 
@@ -30,6 +34,9 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _POINTS: Final = POINTS.encode()
 _HALVES: Final = Struct(">qq")
 _TICK: Final = timedelta(microseconds=1)
+
+CHANGING: Final = ("novate", "arm_expiry")
+"""Kinds of operations that change lots: they always say which, be it none."""
 
 
 def salts(most: int) -> Iterator[bytes]:
@@ -98,7 +105,7 @@ class Block:
         """Add one operation, accepted (`journal`) or finally refused; give its outcome."""
         id_ = self.next_operation()
         self.sequence += 1
-        outcome = _outcome(id_, kind, self.at, balance, journal, refused)
+        outcome = _outcome(id_, kind, self.at, balance, command, journal, refused)
         origin = self.origin_of(journal, occurred_at)
         lines = b""
         points = reference = 0
@@ -292,7 +299,13 @@ def _split(flow: list[int]) -> tuple[int, int, int, int]:
 
 
 def _outcome(
-    id_: int, kind: str, at: datetime, balance: Balance, journal: Journal | None, refused: Refused | None
+    id_: int,
+    kind: str,
+    at: datetime,
+    balance: Balance,
+    command: Command | None,
+    journal: Journal | None,
+    refused: Refused | None,
 ) -> Outcome:
     if journal is None:
         return Outcome(operation=id_, kind=kind, recorded_at=at, balance=balance, refused=refused)
@@ -310,6 +323,45 @@ def _outcome(
         slices=_slices(journal),
         returned=journal.undoes.returned if journal.undoes else None,
         counted=journal.counted,
+        kept=_kept(command, journal),
+    )
+
+
+def _kept(command: Command | None, journal: Journal) -> Kept | None:
+    """What the proof needs to know of an operation whose journal has been applied; mostly nothing."""
+    # Of an earn, a grant and an adjustment `expires_at` says it all.
+    made = journal.new_lots if journal.expires_at is None else ()
+    token = getattr(command, "token", b"")
+    sends = journal.sends
+    if not (made or token or sends or journal.merges_into or journal.kind in CHANGING):
+        return None
+    return Kept(
+        made=tuple(map(_made, made)),
+        changed=tuple(
+            LotSet(
+                lot=change.lot,
+                obligor=change.obligor,
+                expires_at=change.expires_at,
+                armed_at=change.armed_at,
+            )
+            for change in journal.changes
+        ),
+        to_member=sends.to_member if sends else journal.merges_into,
+        parts=sha256(packed(sends.parts)).digest() if sends else b"",
+        token=Keys.of_token(token) if token else b"",
+    )
+
+
+def _made(lot: Lot) -> LotMade:
+    return LotMade(
+        lot=lot.id,
+        obligor=lot.obligor,
+        earned_at=lot.earned_at,
+        expires_at=lot.expires_at,
+        earned=lot.earned,
+        available_at=lot.available_at,
+        armed_at=lot.armed_at,
+        parent=lot.parent,
     )
 
 

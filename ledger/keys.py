@@ -44,20 +44,14 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
             return cls(own, b"", b"", (own,))
         of_receipt = of_token = former = b""
         if receipt is not None:
-            place = (receipt.terminal, receipt.number)
-            kind = kind_of(command)
+            kind, place = kind_of(command), (receipt.terminal, receipt.number)
             if kind in _TAKES_POINTS:
                 former = bucket + cls.of_receipt(command.partner, receipt.outlet, _FORMERLY, *place)
                 kind = _ONE_KIND
             of_receipt = bucket + cls.of_receipt(command.partner, receipt.outlet, kind, *place)
         if token:
-            of_token = bucket + _fingerprint(b"token", token.hex(), "")
+            of_token = bucket + cls.of_token(token)
         return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))), former)
-
-    @property
-    def of_receipts(self) -> tuple[bytes, ...]:
-        """Under what the receipt may have been claimed, now or by an older version."""
-        return tuple(filter(None, (self.receipt, self.former)))
 
     @staticmethod
     def of_receipt(partner: int, outlet: int, kind: str, terminal: str, number: str) -> bytes:
@@ -68,9 +62,19 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
         return _fingerprint(b"receipt", f"{partner} {outlet} {kind}", f"{terminal}\0{number}")
 
     @staticmethod
+    def of_token(token: bytes) -> bytes:
+        """The fingerprint of a member token that backs one operation."""
+        return _fingerprint(b"token", token.hex(), "")
+
+    @staticmethod
     def fingerprint(principal: str, key: str) -> bytes:
         """The fingerprint of a principal's idempotency key."""
         return _fingerprint(b"key", principal, key)
+
+
+def claimed_as(kind: str) -> str:
+    """The kind under which an operation of `kind` claims its receipt."""
+    return _ONE_KIND if kind in _TAKES_POINTS else kind
 
 
 def claim_of(bucket: int, fingerprint: bytes) -> bytes:

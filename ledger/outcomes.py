@@ -101,6 +101,43 @@ class Counted(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     is_shared: bool = False
 
 
+class LotMade(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """What a lot was when the operation that made it was done, besides its points."""
+
+    lot: int
+    obligor: int
+    earned_at: datetime
+    expires_at: datetime
+    earned: int
+    available_at: datetime | None
+    armed_at: datetime | None
+    parent: int | None
+
+
+class LotSet(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """What an operation made of a lot that was there before: a novation or an arming."""
+
+    lot: int
+    obligor: int
+    expires_at: datetime
+    armed_at: datetime | None
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+    """What state keeps of an operation and neither its lines nor its outcome say: the proof compares.
+
+    `made` are its new lots, unless `Outcome.expires_at` says all of its one lot; `changed` the lots that it
+    changed. `to_member` is where its points set off to, or the survivor that it named; `parts` the SHA-256
+    of the parts as the transit keeps them; `token` the fingerprint that its member token claimed.
+    """
+
+    made: tuple[LotMade, ...] = ()
+    changed: tuple[LotSet, ...] = ()
+    to_member: int = 0
+    parts: bytes = b""
+    token: bytes = b""
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """The one answer to a command.
 
@@ -111,7 +148,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     earned points are released (None: at once), `slices` which lots gave how much, `returned`
     what a return or reversal did.
     `detail` is the command's own detail as first stored. `replayed` is said of a repeat.
-    `counted` tells what became of the command's counters.
+    `counted` tells what became of the command's counters. `kept` is for the proof, None where there is
+    nothing more to say.
     """
 
     operation: int
@@ -130,3 +168,4 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     replayed: bool = False
     returned: Returned | None = None
     counted: tuple[Counted, ...] = ()
+    kept: Kept | None = None

@@ -7,18 +7,27 @@ the worker and the tests all run the same list.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ledger import recount_counters, recount_returns, transit_proof
+from ledger import (
+    recount_counters,
+    recount_holds,
+    recount_keys,
+    recount_lots,
+    recount_returns,
+    recount_transits,
+    state_proof,
+    transit_proof,
+)
 from ledger.accounts import FLOW_OF, STOCK_SIGN
 from ledger.evidence import sealing
 from ledger.evidence.history import WHOLE_HISTORY
-from ledger.evidence.recount import Recount
+from ledger.evidence.recount import Flaw, Recount
 from ledger.recount import flow_flaws
 
 LIMIT: Final = 5
@@ -111,23 +120,20 @@ def by_query(name: str, claim: str, sql: str, *, is_cheap: bool = False) -> Inva
     return Invariant(name, claim, find, is_cheap)
 
 
+def by_recount(name: str, claim: str, flaws: Callable[[AsyncConnection], AsyncIterator[Flaw]]) -> Invariant:
+    """An invariant that reads history and computes again what it says."""
+
+    async def find(connection: AsyncConnection) -> list[Finding]:
+        return [Finding(name, flaw.bucket, flaw.row) async for flaw in flaws(connection)]
+
+    return Invariant(name, claim, find)
+
+
 async def _find_in_history(connection: AsyncConnection) -> list[Finding]:
     recount = Recount(connection)
     found = [Finding("chain", flaw.bucket, flaw.row) async for flaw in recount.flaws()]
     seals = sealing.flaws(connection, recount.sealable)
     return found + [Finding("chain", flaw.bucket, flaw.row) async for flaw in seals]
-
-
-async def _find_in_flow_hashes(connection: AsyncConnection) -> list[Finding]:
-    return [Finding("flow_hashes", flaw.bucket, flaw.row) async for flaw in flow_flaws(connection)]
-
-
-async def _find_in_returns(connection: AsyncConnection) -> list[Finding]:
-    return [Finding("returned", flaw.bucket, flaw.row) async for flaw in recount_returns.flaws(connection)]
-
-
-async def _find_in_counters(connection: AsyncConnection) -> list[Finding]:
-    return [Finding("counters", flaw.bucket, flaw.row) async for flaw in recount_counters.flaws(connection)]
 
 
 _FLOW_CASES: Final = " ".join(
@@ -237,22 +243,10 @@ INVARIANTS: Final = (
         """,
         is_cheap=True,
     ),
-    by_query(
-        "due_lines",
-        "every due is what its return could not take back",
-        """
-        SELECT coalesce(d.bucket, l.bucket),
-               format('due of operation %s: %s points; its lines: %s', operation, d.points, l.points)
-        FROM dues d
-        FULL JOIN (SELECT bucket, operation, sum(amount) AS points FROM lines
-                   WHERE debit = 5 AND credit IN (8, 10) GROUP BY bucket, operation) l USING (operation)
-        WHERE d.points IS DISTINCT FROM l.points
-        """,
-    ),
-    Invariant(
+    by_recount(
         "returned",
         "what came back of a purchase is what its returns say, and no more than was bought",
-        _find_in_returns,
+        recount_returns.flaws,
     ),
     by_query(
         "flows",
@@ -275,7 +269,7 @@ INVARIANTS: Final = (
         WHERE f.points IS DISTINCT FROM l.points OR f.count IS DISTINCT FROM l.count
         """,  # noqa: S608 - constants of the chart of accounts
     ),
-    Invariant("flow_hashes", "every flow's additive hash covers exactly its lines", _find_in_flow_hashes),
+    by_recount("flow_hashes", "every flow's additive hash covers exactly its lines", flow_flaws),
     by_query(
         "stock",
         "stock equals what the lots and the open slices hold",
@@ -329,9 +323,23 @@ INVARIANTS: Final = (
         WHERE issued - gone <> members
         """,
     ),
-    *(by_query(*each) for each in transit_proof.OF_HISTORY),
-    *(by_query(*each, is_cheap=True) for each in transit_proof.OF_STATE),
-    Invariant("counters", "counters and escrows hold what accepted operations counted", _find_in_counters),
+    *(by_query(*each) for each in (*state_proof.OF_HISTORY, *transit_proof.OF_HISTORY)),
+    *(by_query(*each, is_cheap=True) for each in (*state_proof.OF_STATE, *transit_proof.OF_STATE)),
+    by_recount(
+        "lot_dates", "every lot is what the operations that made and changed it said", recount_lots.flaws
+    ),
+    by_recount(
+        "holds", "every hold is as it was authorised, and open until it was ended", recount_holds.flaws
+    ),
+    by_recount(
+        "transits",
+        "every transit, and every debt that came by one, is what its operation sent off",
+        recount_transits.flaws,
+    ),
+    by_recount("survivors", "a member is merged into whom its merge named", recount_transits.survivor_flaws),
+    by_recount(
+        "counters", "counters and escrows hold what accepted operations counted", recount_counters.flaws
+    ),
     by_query(
         "escrows",
         "what buckets were granted of a shared ceiling is what its pool gave, and no more than the ceiling",
@@ -408,6 +416,9 @@ INVARIANTS: Final = (
         LEFT JOIN operations o ON o.bucket = k.bucket AND o.id = k.operation AND o.recorded_at = k.recorded_at
         WHERE o.id IS NULL
         """,
+    ),
+    by_recount(
+        "claims", "every operation has its key, its receipt and its token among the keys", recount_keys.flaws
     ),
     Invariant(
         "chain",

@@ -3,7 +3,8 @@
 History (`operations`, `lines`, `blocks`) is partitioned by month of `recorded_at`; archived months
 are tables of their own, which the views `archived_…` name and those of the schema `whole` add. State
 (`heads`, `wallets`, `lots`, `holds`, `slices`, `dues`, `returned`, `flows`, `stock`) is moved
-under the lock of its bucket's head and can be recomputed from history: `kopilka prove` does.
+under the lock of its bucket's head and can be recomputed from history: `kopilka prove` does, row by
+row, `keys` and `transits` included. What lines do not say of a row, `Outcome.kept` does.
 """
 
 from __future__ import annotations

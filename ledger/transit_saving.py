@@ -11,9 +11,8 @@ from .binary import instant, point_in_time
 from .kernel.packing import bigints, byteas, instants, texts
 from .kernel.wire import Flight, Statement, Wire
 from .store import of_members, update_of_all
-from .transits import Conclusion, Part, State, Transit
+from .transits import Conclusion, Part, State, Transit, packed
 
-_encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(tuple[Part, ...]).decode
 
 _LOAD: Final = Statement(
@@ -79,7 +78,7 @@ def save_transits(flight: Flight, opened: Sequence[Transit], concluded: Sequence
             texts([transit.state for transit in opened]),
             texts([transit.refusal for transit in opened]),
             bigints([transit.balance for transit in opened]),
-            byteas([_encode(transit.parts) for transit in opened]),
+            byteas([packed(transit.parts) for transit in opened]),
         )
     if concluded:
         flight.run(

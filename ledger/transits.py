@@ -7,7 +7,7 @@ stays open until that bucket has recorded how the way ended, so whoever finds it
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,6 +15,8 @@ from .accounts import CLAWBACK_DUE
 
 Kind = Literal["transfer", "merge"]
 State = Literal["open", "arrived", "returned"]
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
@@ -59,6 +61,11 @@ class Transit(msgspec.Struct, frozen=True, gc=False):
     def balance(self) -> int:
         """The same less what the member owes: what `in_transit` holds while they are on their way."""
         return 2 * self.points - sum(part.points for part in self.parts)
+
+
+def packed(parts: tuple[Part, ...]) -> bytes:
+    """The parts as a transit keeps them."""
+    return _encode(parts)
 
 
 class Conclusion(msgspec.Struct, frozen=True, gc=False):

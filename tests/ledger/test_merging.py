@@ -82,7 +82,7 @@ async def test_commands_for_the_merged_are_the_survivors(ledger: Ledger, databas
 
 
 async def test_keys_and_receipts_of_before_stay_where_they_are(ledger: Ledger, database: Database) -> None:
-    receipt = ReceiptKey(outlet=1, terminal="1", number="R-1")
+    receipt = ReceiptKey(outlet=0, terminal="1", number="R-1")
     before = await ledger.submit(an_earn(60, key="before", receipt=receipt))
     await merged(ledger)
 

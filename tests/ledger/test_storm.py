@@ -95,7 +95,7 @@ async def _tills(urls: Urls, count: int) -> AsyncIterator[list[Process]]:
 async def test_one_receipt_under_many_keys_is_posted_once(
     ledger: Ledger, database: Database, urls: Urls
 ) -> None:
-    receipt = ReceiptKey(outlet=1, terminal="T1", number="77")
+    receipt = ReceiptKey(outlet=0, terminal="T1", number="77")
 
     async with a_process(urls) as other:
         outcomes = await asyncio.gather(

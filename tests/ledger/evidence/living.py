@@ -18,7 +18,7 @@ BUCKET = MEMBER >> 56
 OTHER = compose(BUCKET, 2)
 KEYS = SealKeys([bytes(32)])
 
-RECEIPT = ReceiptKey(outlet=1, terminal="till", number="n1")
+RECEIPT = ReceiptKey(outlet=0, terminal="till", number="n1")
 ITEMS = (Item(line=0, quantity_milli=1000, money_micro=70_000_000, points_earned=7),)
 
 

@@ -1,0 +1,115 @@
+"""What the ledger claims of the rows of state one by one, where lines alone can say it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_SEQUENCE: Final = "((1::bigint << 56) - 1)"
+_MAKER: Final = f"(({{lot}} >> 56 << 56) | (({{lot}} & {_SEQUENCE}) >> 15))"
+
+
+def maker_of(lot: str) -> str:
+    """In SQL: the operation that made a lot, as `ledger.wallet.lot_id` gives lots their ids."""
+    return _MAKER.format(lot=lot)
+
+
+OF_HISTORY: Final = (
+    (
+        "lot_lines",
+        "every lot has the points, the member, the issuer and the tariff of the lines that name it",
+        """
+        SELECT (id >> 56)::smallint,
+               format('lot %s of member %s: %s pending, %s available, issuer %s, tariff %s; '
+                      'its lines: member %s, %s, %s, issuer %s, tariff %s', id,
+                      l.member, l.pending, l.available, l.issuer, l.tariff,
+                      m.member, m.pending, m.available, m.issuer, m.tariff)
+        FROM lots l
+        FULL JOIN (
+            SELECT lot AS id, min(CASE WHEN debit IN (2, 3) THEN debit_owner ELSE credit_owner END) AS member,
+                   sum((credit = 2)::int * amount - (debit = 2)::int * amount) AS pending,
+                   sum((credit = 3)::int * amount - (debit = 3)::int * amount) AS available,
+                   min(issuer) AS issuer, min(tariff) AS tariff
+            FROM lines WHERE lot <> 0 AND (debit IN (2, 3) OR credit IN (2, 3)) GROUP BY lot
+        ) m USING (id)
+        WHERE (l.bucket, l.member, l.pending, l.available, l.issuer, l.tariff)
+              IS DISTINCT FROM (id >> 56, m.member, m.pending, m.available, m.issuer, m.tariff)
+        """,
+    ),
+    (
+        "slice_lines",
+        "every slice is what its hold pinned, captured what its lines say, and what is left is its lot's",
+        """
+        SELECT (hold >> 56)::smallint,
+               format('slice %s of hold %s: member %s, lot %s, issuer %s, obligor %s, tariff %s, '
+                      '%s points, %s captured, %s released; its lines: member %s, lot %s, issuer %s, '
+                      'tariff %s, %s points, %s captured', ordinal, hold,
+                      s.member, s.lot, s.issuer, s.obligor, s.tariff, s.points, s.captured, s.released,
+                      a.member, a.lot, a.issuer, a.tariff, a.points, coalesce(c.points, 0))
+        FROM slices s
+        FULL JOIN (SELECT operation AS hold, ordinal, debit_owner AS member, lot, issuer, tariff,
+                          amount AS points
+                   FROM lines WHERE debit = 3 AND credit = 4) a USING (hold, ordinal)
+        LEFT JOIN (SELECT o.reference, l.lot, sum(l.amount) AS points
+                   FROM lines l
+                   JOIN operations o
+                     ON o.bucket = l.bucket AND o.id = l.operation AND o.recorded_at = l.recorded_at
+                   WHERE l.debit = 4 AND l.credit = 6 GROUP BY 1, 2) c
+            ON c.reference = s.hold AND c.lot = s.lot
+        LEFT JOIN (SELECT o.reference, array_agg(DISTINCT l.obligor) AS obligors
+                   FROM lines l
+                   JOIN operations o
+                     ON o.bucket = l.bucket AND o.id = l.operation AND o.recorded_at = l.recorded_at
+                   WHERE l.debit = 4 GROUP BY 1) d ON d.reference = s.hold
+        LEFT JOIN holds h ON h.bucket = s.bucket AND h.id = s.hold
+        LEFT JOIN lots t ON t.bucket = s.bucket AND t.member = s.member AND t.id = s.lot
+        WHERE (s.bucket, s.member, s.lot, s.issuer, s.tariff, s.points)
+              IS DISTINCT FROM (hold >> 56, a.member, a.lot, a.issuer, a.tariff, a.points)
+           OR s.captured <> coalesce(c.points, 0)
+           OR s.released <> CASE WHEN h.is_open THEN 0 ELSE s.points - s.captured END
+           OR s.earned_at <> t.earned_at
+           OR CASE WHEN s.captured + s.released < s.points
+                   THEN (s.obligor, s.expires_at) <> (t.obligor, t.expires_at)
+                   ELSE s.obligor <> ALL (d.obligors) OR s.expires_at > t.expires_at END
+        """,
+    ),
+    (
+        "due_lines",
+        "every due is what its return could not take back, of that purchase and for who paid for it",
+        f"""
+        SELECT (operation >> 56)::smallint,
+               format('due of operation %s: %s points of member %s, of operation %s, issuer %s, '
+                      'obligor %s, tariff %s; its lines: %s points of member %s, lot %s, issuer %s, '
+                      'obligor %s, tariff %s',
+                      operation, d.points, d.member, d.original, d.issuer, d.obligor, d.tariff,
+                      l.points, l.member, l.lot, l.issuer, l.obligor, l.tariff)
+        FROM dues d
+        FULL JOIN (SELECT operation, debit_owner AS member, lot, issuer, obligor, tariff, amount AS points
+                   FROM lines WHERE debit = 5 AND credit IN (8, 10)) l USING (operation)
+        WHERE (d.bucket, d.member, d.issuer, d.obligor, d.tariff, d.points)
+              IS DISTINCT FROM (operation >> 56, l.member, l.issuer, l.obligor, l.tariff, l.points)
+           OR l.lot <> 0 AND d.original <> {maker_of("l.lot")}
+        """,  # noqa: S608 - an expression, and constants of the chart of accounts
+    ),
+)
+"""(name, claim, query), as `ledger.proof.by_query` takes them.
+
+A hold takes a lot once, and gives back nothing before it ends. A debt that came from a merged member has no
+lot here: its transit says what it is for.
+"""
+
+OF_STATE: Final = (
+    (
+        "due_order",
+        "no due is paid before an older one of its member",
+        """
+        SELECT bucket, format('due of operation %s of member %s has %s of %s points left, an older one %s',
+                              operation, member, points_left, points, older)
+        FROM (SELECT bucket, member, operation, points, points_left,
+                     sum(points_left) OVER (PARTITION BY bucket, member ORDER BY operation
+                                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS older
+              FROM dues) AS ordered
+        WHERE points_left < points AND older > 0
+        """,
+    ),
+)
+"""The same, of those that read state alone."""
