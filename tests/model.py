@@ -346,9 +346,10 @@ class ModelLedger:
                     self._send_back(transit)
 
     def is_posted(self, member: int, kind: str, partner: int, receipt: int) -> bool:
-        """Whether a receipt was posted for this very member before."""
+        """Whether a receipt was posted for this very member before; a burn and a hold are alike."""
         purchase = self._wallet(member).purchases.get((partner, receipt))
-        return purchase is not None and any(each.kind == kind for each in purchase.operations)
+        kinds = {"burn", "authorize"} if kind in {"burn", "authorize"} else {kind}
+        return purchase is not None and any(each.kind in kinds for each in purchase.operations)
 
     def person(self, member: int) -> set[int]:
         """All the members that this one is, or was merged with."""
