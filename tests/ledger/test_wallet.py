@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ledger import Balance
+from ledger.binary import INFINITY, instant
 from ledger.holds import Hold, Slice
 from ledger.kernel.ids import compose
+from ledger.lots import NONE_LEFT
 from ledger.outcomes import SliceTaken
 from ledger.purchases import Original
 from ledger.returned import Mark
@@ -88,6 +90,36 @@ def test_what_is_due_next_is_the_soonest_of_all_and_it_is_told_when_that_is_news
     wallet.holds.clear()
     assert wallet.look_ahead() is True
     assert wallet.next_due_at == START + 4 * DAY
+
+
+def test_lots_begin_with_the_first_that_has_points_or_with_what_was_not_read() -> None:
+    ledger = a_ledger()
+    later = accepted(ledger, an_earn(40)).operation
+    sooner = accepted(ledger, an_earn(30, expires_at=FAR - DAY)).operation
+    wallet = ledger.wallets[MEMBER]
+
+    assert wallet.lots_from() == (instant(FAR - DAY), lot_id(sooner, 0))
+    submit(ledger, a_burn(30))
+    assert wallet.lots_from() == (instant(FAR), lot_id(later, 0))
+    wallet.unread_from = (instant(FAR), 5)
+    assert wallet.lots_from() == (instant(FAR), 5)
+    submit(ledger, a_burn(40))
+    wallet.unread_from = NONE_LEFT
+    assert wallet.lots_from() == NONE_LEFT == (INFINITY, 0)
+    waiting = accepted(ledger, an_earn(7, available_at=START + DAY)).operation
+    assert wallet.lots_from() == (instant(FAR), lot_id(waiting, 0))
+
+
+def test_a_wallet_stands_where_its_sums_say_and_is_due_when_something_is() -> None:
+    ledger = a_ledger()
+    earn = accepted(ledger, an_earn(40)).operation
+    submit(ledger, an_earn(9, partner=B, available_at=START + DAY), a_burn(40), a_return(earn))
+    wallet = ledger.wallets[MEMBER]
+
+    assert wallet.stands() == (9, 0, 0, 40, instant(START + DAY))
+    submit(ledger, an_earn(60, partner=B), an_authorization(5))
+    assert wallet.stands()[:4] == (9, 15, 5, 0)
+    assert new_wallet(MEMBER).stands() == (0, 0, 0, 0, INFINITY)
 
 
 def test_a_wallet_that_was_never_stored_is_new() -> None:
