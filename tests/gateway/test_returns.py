@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from gateway.schema.node import global_id
 from ledger import proof
+from ledger.kernel.ids import compose
 from ledger.tables import operations
 from partners import suspend_partner
 from tests.gateway.coalition import BY, Coalition, a_burn, a_key, a_receipt, an_earn, rub
@@ -230,8 +231,9 @@ NONSENSE: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"idempotencyKey": ""}, "INVALID_INPUT", ["idempotencyKey"]),
     ({"purchase": {"operation": "nonsense"}}, "INVALID_INPUT", ["purchase"]),
     ({"purchase": {"operation": global_id("Partner", 1)}}, "INVALID_INPUT", ["purchase"]),
+    ({"purchase": {"operation": global_id("Operation", 2**70)}}, "INVALID_INPUT", ["purchase"]),
     (
-        {"purchase": {"operation": global_id("Operation", 2**70)}},
+        {"purchase": {"operation": global_id("Operation", compose(63, 2**56 - 1))}},
         "OPERATION_NOT_FOUND",
         ["purchase", "operation"],
     ),
@@ -241,9 +243,14 @@ NONSENSE: list[tuple[dict[str, Any], str, list[str]]] = [
         ["purchase", "receipt"],
     ),
     (
-        {"purchase": {"receipt": {"outlet": "99", "terminal": "\x00", "number": "x" * 9_999}}},
+        {"purchase": {"receipt": {"outlet": "99", "terminal": "é", "number": "x" * 9_999}}},
         "OPERATION_NOT_FOUND",
         ["purchase", "receipt"],
+    ),
+    (
+        {"purchase": {"receipt": {"outlet": "99", "terminal": "\x00", "number": "1"}}},
+        "INVALID_INPUT",
+        ["purchase", "receipt", "terminal"],
     ),
     ({"receipt": {"outlet": "99", "terminal": "1", "number": "1"}}, "OUTLET_UNKNOWN", ["receipt", "outlet"]),
     ({"receipt": {"outlet": "17", "terminal": "", "number": "1"}}, "INVALID_INPUT", ["receipt", "terminal"]),

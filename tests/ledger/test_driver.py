@@ -183,7 +183,7 @@ async def test_a_transit_that_was_tampered_with_is_found(
         await connection.execute(text(change))
 
     found = await proof.prove(database.writer, proof.INVARIANTS)
-    assert {finding.invariant for finding in found.findings} <= {"in_transit", "transit_ends"}
+    assert {finding.invariant for finding in found.findings} <= {"in_transit", "transit_ends", "transits"}
     assert found.findings
 
 
