@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ledger import Command
 from ledger.accounts import AVAILABLE, EXPIRED, HELD, ISSUED, OPENING, PENDING, REDEEMED
-from ledger.commands import Settle
+from ledger.commands import Refused, Settle
 from ledger.decide import Situation, decide, kind_of, next_due
 from ledger.decide.giving_back import end_of_day
 from ledger.journal import Journal
@@ -34,12 +34,27 @@ from .builders import (
     a_burn,
     a_capture,
     a_donation,
+    a_grant,
     a_void,
+    an_adjustment,
     an_authorization,
     an_earn,
 )
 from .instances import code
-from .memory import DAY, TOKYO, UTC_ZONE, MemoryLedger, a_ledger, go_to, last, line_of, lots_of, submit
+from .memory import (
+    DAY,
+    TOKYO,
+    UTC_ZONE,
+    MemoryLedger,
+    a_ledger,
+    accepted,
+    go_to,
+    last,
+    line_of,
+    lots_of,
+    refused,
+    submit,
+)
 from .test_opening import a_lot, an_opening
 
 scripts = st.lists(
@@ -525,6 +540,52 @@ def test_an_opening_that_makes_no_sense_names_the_lot(
 
 def test_as_many_lots_as_may_be_are_taken() -> None:
     assert last(a_ledger(an_opening(*[a_lot(1)] * 1_000))).points == 1_000
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (an_earn(-1), "an earn gives 0 to 1000000000 points"),
+        (an_earn(10**9 + 1), "an earn gives 0 to 1000000000 points"),
+        (a_burn(0), "more than 0 points are taken"),
+        (an_authorization(0), "more than 0 points are taken"),
+        (a_donation(-1), "more than 0 points are taken"),
+    ],
+)
+def test_points_that_nobody_means_are_refused(command: Command, message: str) -> None:
+    assert refused(a_ledger(an_earn(100)), command) == Refused(
+        code="INVALID_INPUT", message=message, field=("points",)
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        an_earn(10**9),
+        an_earn(0),
+        a_grant(10**9),
+        an_adjustment(10**9),
+        an_opening(a_lot(10**9 - 1), a_lot(1)),
+    ],
+)
+def test_a_billion_points_may_be_made_at_once(command: Command) -> None:
+    ledger = a_ledger()
+
+    accepted(ledger, command)
+    accepted(ledger, an_earn(5))
+    accepted(ledger, a_burn(1))
+
+
+def test_a_hold_is_captured_and_voided_where_it_was_made() -> None:
+    ledger = a_ledger(an_earn(100))
+    hold = accepted(ledger, an_authorization(10, outlet=3)).operation
+    elsewhere, there = frozenset({1, 2}), frozenset({2, 3})
+
+    assert refused(ledger, a_capture(hold, 4, outlets=elsewhere)).code == "HOLD_NOT_FOUND"
+    assert refused(ledger, a_void(hold, outlets=elsewhere)).code == "HOLD_NOT_FOUND"
+    accepted(ledger, a_capture(hold, 1, outlets=there))
+    accepted(ledger, a_capture(hold, 1))
+    accepted(ledger, a_void(hold, outlets=there))
 
 
 def test_a_frozen_member_moves_nothing() -> None:
