@@ -97,7 +97,7 @@ async def run(
             loaded = await lock(wire, commands, _asked(keys), {}, now(), appetite)
         else:
             foreseen = foresee(commands, now(), arms_at_release=calendar.notice_days is None)
-            loaded = await lock(wire, commands, _never_made(keys), foreseen, now(), appetite)
+            loaded = await lock(wire, commands, (), foreseen, now(), appetite)
         at = loaded.driven_at if clock_is_driven else now()
         latest = loaded.latest(at)
         if not calendar_is_fresh and not calendar.reaches(latest):
@@ -121,13 +121,8 @@ async def run(
 
 
 def _asked(keys: Sequence[Keys | None]) -> set[bytes]:
-    """Everything that the commands claim, and what older versions would have."""
-    return {claim for own in keys if own is not None for claim in own.all} | _never_made(keys)
-
-
-def _never_made(keys: Sequence[Keys | None]) -> set[bytes]:
-    """What only older versions have claimed: nobody inserts it again, so no key would object."""
-    return {own.former for own in keys if own is not None and own.former}
+    """Everything that the commands claim."""
+    return {claim for own in keys if own is not None for claim in own.all}
 
 
 def _check_foreseen(decided: _Decided) -> None:
@@ -388,7 +383,7 @@ def _is_survivors(decided: _Decided, command: Command, keys: Keys) -> bool:
     """Whether a merged member's command is for the survivor: what was claimed here stays here."""
     if not follows_survivor(command):
         return False
-    return not any(_is_taken(decided, claim) for claim in (keys.receipt, keys.former, keys.token))
+    return not any(_is_taken(decided, claim) for claim in (keys.receipt, keys.token))
 
 
 def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
@@ -429,9 +424,9 @@ def _post_money(decided: _Decided, command: PostMoney) -> Outcome:
 def _post_command(decided: _Decided, wallet: Wallet, command: Command, keys: Keys) -> Outcome:
     if command.refused is not None:
         return _post_refusal(decided, wallet, command, command.refused)
-    if _is_taken(decided, keys.receipt) or _is_taken(decided, keys.former):
+    if keys.receipt and _is_taken(decided, keys.receipt):
         raise DuplicateReceipt(getattr(command, "receipt").number)  # noqa: B009
-    if _is_taken(decided, keys.token):
+    if keys.token and _is_taken(decided, keys.token):
         raise MemberTokenUsed
     block = decided.blocks[command.bucket]
     situation = Situation(block.next_operation(), block.at, decided.calendar.zone, decided.escrow)

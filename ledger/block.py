@@ -16,7 +16,7 @@ import msgspec
 from .accounts import ADJUST, CLAWBACK_DUE, IN_TRANSIT, MOVES, PENDING, POINTS, REDEEMED
 from .binary import block_row, instant, line_row, operation_row, salted
 from .chain import HASH_MODULUS, SALT_BYTES, block_hash, flow_term, leaf, merkle_root
-from .commands import Command, PostMoney, Refused
+from .commands import Command, Earn, PostMoney, Refused
 from .fence import Calendar
 from .folding import FOLD_AFTER
 from .journal import Journal, Line
@@ -323,7 +323,7 @@ def _outcome(
         slices=_slices(journal),
         returned=journal.undoes.returned if journal.undoes else None,
         counted=journal.counted,
-        kept=_kept(command, journal),
+        kept=None if type(command) is Earn else _kept(command, journal),
     )
 
 

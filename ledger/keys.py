@@ -6,6 +6,7 @@ lock of the bucket's head, so neither a race nor `ON CONFLICT` is possible.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -14,9 +15,7 @@ import msgspec
 from .commands import Command
 from .decide import kind_of
 
-_ONE_KIND: Final = "burn"
-_FORMERLY: Final = "authorize"
-_TAKES_POINTS: Final = frozenset({_ONE_KIND, _FORMERLY})
+_CLAIMED_AS: Final = {"authorize": "burn"}
 """Points pay for a receipt once, at once or by a hold, or its caps would bind each of two alone."""
 
 
@@ -24,15 +23,13 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
     """What a command claims in its bucket: its key, its receipt, its member token.
 
     Each is a claim, the bucket and a fingerprint; empty where the command has no such thing.
-    `all` are those that it has. `former` is how older versions claimed the same receipt: it is
-    looked up and never made.
+    `all` are those that it has.
     """
 
     own: bytes
     receipt: bytes
     token: bytes
     all: tuple[bytes, ...]
-    former: bytes = b""
 
     @classmethod
     def of(cls, command: Command) -> Keys:
@@ -42,26 +39,26 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
         receipt, token = getattr(command, "receipt", None), getattr(command, "token", b"")
         if receipt is None and not token:
             return cls(own, b"", b"", (own,))
-        of_receipt = of_token = former = b""
+        of_receipt = of_token = b""
         if receipt is not None:
-            kind, place = kind_of(command), (receipt.terminal, receipt.number)
-            if kind in _TAKES_POINTS:
-                former = bucket + cls.of_receipt(command.partner, receipt.outlet, _FORMERLY, *place)
-                kind = _ONE_KIND
-            of_receipt = bucket + cls.of_receipt(command.partner, receipt.outlet, kind, *place)
+            kind = claimed_as(kind_of(command))
+            of_receipt = bucket + cls.of_receipt(
+                command.partner, receipt.outlet, kind, receipt.terminal, receipt.number
+            )
         if token:
             of_token = bucket + cls.of_token(token)
-        return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))), former)
+        return cls(own, of_receipt, of_token, tuple(filter(None, (own, of_receipt, of_token))))
 
     @staticmethod
     def of_receipt(partner: int, outlet: int, kind: str, terminal: str, number: str) -> bytes:
         """The fingerprint of a receipt under which one operation of `kind` is posted.
 
-        A hold claims it as a burn does; those of older versions are found by the kind "authorize".
+        A hold claims it as a burn does, and those of older versions by the kind "authorize" besides.
         """
         return _fingerprint(b"receipt", f"{partner} {outlet} {kind}", f"{terminal}\0{number}")
 
     @staticmethod
+    @lru_cache(maxsize=4_096)
     def of_token(token: bytes) -> bytes:
         """The fingerprint of a member token that backs one operation."""
         return _fingerprint(b"token", token.hex(), "")
@@ -74,7 +71,7 @@ class Keys(msgspec.Struct, frozen=True, gc=False):
 
 def claimed_as(kind: str) -> str:
     """The kind under which an operation of `kind` claims its receipt."""
-    return _ONE_KIND if kind in _TAKES_POINTS else kind
+    return _CLAIMED_AS.get(kind, kind)
 
 
 def claim_of(bucket: int, fingerprint: bytes) -> bytes:

@@ -52,7 +52,7 @@ def _differing(row: Any) -> list[str]:
 
 
 def _claimed(row: Any, there: Set[bytes]) -> dict[bytes, str]:
-    """What an operation claims, by fingerprint: a receipt as older versions did where that is `there`."""
+    """What an operation claims, by fingerprint: a receipt as in older versions too, if that is `there`."""
     if not row.key:
         return {}
     claimed = {Keys.fingerprint(row.principal, row.key): "key"}
@@ -60,7 +60,7 @@ def _claimed(row: Any, there: Set[bytes]) -> dict[bytes, str]:
         kinds = dict.fromkeys((row.kind, claimed_as(row.kind)))
         place = (row.terminal, row.receipt)
         receipts = [Keys.of_receipt(row.partner, row.outlet, kind, *place) for kind in kinds]
-        claimed[next((each for each in receipts if each in there), receipts[-1])] = "receipt"
+        claimed |= dict.fromkeys([each for each in receipts if each in there] or receipts[-1:], "receipt")
     kept = _decode(row.outcome).kept if row.outcome else None
     if kept is not None and kept.token:
         claimed[kept.token] = "token"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ledger import Balance, Ledger
 from ledger import keys as ledger_keys
 from ledger.kernel.database import Database
-from ledger.lane import CAREFUL_BATCHES
 from ledger.tables import keys
+from tests.servers import Urls
 
 from . import proving
 from .builders import MEMBER, A, B, a_burn, a_capture, a_receipt, a_void, an_authorization, an_earn
@@ -190,15 +192,17 @@ async def test_a_voided_hold_keeps_its_receipt(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("second", [a_burn, an_authorization])
 async def test_a_receipt_that_an_older_version_held_points_for_is_known(
-    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch, second: Any
+    ledger: Ledger, database: Database, urls: Urls, monkeypatch: pytest.MonkeyPatch, second: Any
 ) -> None:
     await ledger.submit(an_earn(100))
     with monkeypatch.context() as formerly:
-        formerly.setattr(ledger_keys, "_TAKES_POINTS", frozenset())
+        formerly.setattr(ledger_keys, "_CLAIMED_AS", {})
         hold = await ledger.submit(an_authorization(30, receipt=a_receipt("1")))
         burn = await ledger.submit(a_burn(30, receipt=a_receipt("2")))
-    for _ in range(CAREFUL_BATCHES):
-        await ledger.submit(an_earn(1))
+    owner = create_async_engine(urls.owner.replace("postgresql://", "postgresql+asyncpg://"))
+    async with owner.begin() as connection:
+        await connection.run_sync(import_module("gateway.migrations.versions.0019_receipts").claim)
+    await owner.dispose()
 
     again = [second(5, receipt=a_receipt(number)) for number in ("1", "2")]
 
