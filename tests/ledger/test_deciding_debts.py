@@ -113,7 +113,7 @@ def test_of_lots_that_expire_together_the_first_earned_pays_first_whichever_was_
 def test_only_what_comes_in_pays_and_not_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """30 come back to a lot in two lines, and 70 were there all the time: 30 of 50 are paid."""
     # Older versions let a hold and a burn have one receipt, and what they took can come back for years.
-    monkeypatch.setattr("ledger.keys._TAKES_POINTS", frozenset())
+    monkeypatch.setattr("ledger.keys._CLAIMED_AS", {})
     ledger = a_ledger()
     earn = accepted(ledger, an_earn(50)).operation
     submit(ledger, a_burn(50), an_earn(100, partner=C))

@@ -194,7 +194,7 @@ def test_all_that_a_lot_gets_back_can_be_taken_and_no_more(
 ) -> None:
     """A burn of 10 and a hold of 20 paid for one line, out of one lot, which gets 30 back."""
     # Older versions let both have one receipt, and what they took can come back for years.
-    monkeypatch.setattr("ledger.keys._TAKES_POINTS", frozenset())
+    monkeypatch.setattr("ledger.keys._CLAIMED_AS", {})
     ledger = a_ledger(an_earn(30, expires_at=START + 9 * DAY))
     paid = {"pieces": 1, "price": 200}
     items = [(an_item(**paid, points_burned=points, money_off_micro=points),) for points in (10, 20)]
