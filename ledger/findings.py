@@ -21,6 +21,8 @@ from .proof import Finding
 from .tables import heads
 
 LONGEST_REASON: Final = 500
+_AT_ONCE: Final = 1_000
+"""Findings in one statement, which has 32,767 parameters at most: no alarm may fail because all is broken."""
 MOST: Final = 127
 """The highest bucket that an id can name: forged rows may name one that nobody writes to."""
 
@@ -80,10 +82,11 @@ async def take_down(connection: AsyncConnection, found: Sequence[Finding], *, at
         }
         for finding in found
     ]
-    written = await connection.execute(
-        insert(findings).values(rows).on_conflict_do_nothing().returning(*_COLUMNS)
-    )
-    new = [Known(**row._asdict()) for row in written]
+    new = []
+    for start in range(0, len(rows), _AT_ONCE):
+        taken = insert(findings).values(rows[start : start + _AT_ONCE])
+        written = await connection.execute(taken.on_conflict_do_nothing().returning(*_COLUMNS))
+        new += [Known(**row._asdict()) for row in written]
     for bucket, invariant in blamed.items():
         fence = update(heads).where(heads.c.bucket == bucket, heads.c.fenced.is_(None))
         await connection.execute(fence.values(fenced=f"proof: {invariant}"))

@@ -14,8 +14,7 @@ from .evidence.history import PAGE
 from .evidence.recount import Flaw
 from .outcomes import Outcome
 
-# A hold has ended when nothing is left of it: whatever ends one gives back the rest. `ends` is needed for
-# holds of no points, of which nothing is ever left.
+# A hold has ended when nothing is left of it: whatever ends one gives back the rest.
 _HOLDS: Final = text(f"""
     SELECT id, h.member, h.partner, h.outlet, h.terms, h.is_open, h.has_lapsed, h.expires_at,
            o.member AS o_member, o.partner AS o_partner, o.outlet AS o_outlet, o.terms AS o_terms,

@@ -86,6 +86,18 @@ async def test_however_much_is_broken_every_bucket_that_is_to_blame_is_read_only
         await _lift(database, 15)
 
 
+async def test_more_findings_than_one_statement_holds_are_taken_down(database: Database) -> None:
+    found = [proof.Finding("lots", number % 64, f"row {number}") for number in range(7_000)]
+
+    new = await audits.answer_for(database, found, at=START)
+    again = await audits.answer_for(database, found, at=LATER)
+
+    assert [known.what for known in new] == [finding.row for finding in found]
+    assert again == ()
+    async with database.writer.connect() as connection:
+        assert list(await findings.fenced(connection)) == list(range(64))
+
+
 async def test_a_fence_stands_until_the_proof_holds_again(
     ledger: Ledger, database: Database, urls: Urls
 ) -> None:
