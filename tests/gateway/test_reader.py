@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,9 @@ from ledger.kernel.database import Database
 from ledger.kernel.reading import reading
 from partners.clients import create_client
 from tests.gateway.coalition import Coalition, a_burn, a_receipt, an_earn, partner_id
+
+IS_ASKING: ContextVar[bool] = ContextVar("is_asking", default=False)
+"""True of all that a question sets off, and not of what the gateway looks after meanwhile."""
 
 OWNED = {
     "partners": "id",
@@ -176,11 +180,20 @@ async def test_a_partners_questions_never_reach_the_writer(traded: Coalition) ->
     }
     asked: list[str] = []
     engine = traded.services.database.writer.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
 
+    def hear(*given: Any) -> None:
+        if IS_ASKING.get():
+            asked.append(given[2])
+
+    event.listen(engine, "before_cursor_execute", hear)
+
+    IS_ASKING.set(True)
     answer = await traded.ask(document, variables)
 
     assert asked == []
+    async with traded.services.database.writer.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    assert asked == ["SELECT 1"]  # it would have been heard
     assert answer.data["partner"]["name"] == "Bakery"
     assert answer.data["partner"]["position"] == {"period": 2}
     assert [each["name"] for each in answer.data["partner"]["clients"]] == ["Till"]
