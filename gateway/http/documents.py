@@ -83,8 +83,7 @@ class Documents:
         """
         operations = self._known.get(source)
         if operations is None:
-            charge(len(source))
-            operations = self._known[source] = self._read(source)
+            operations = self._known[source] = self._read(source, charge)
             self._forget(len(source))
         else:
             self._known.move_to_end(source)
@@ -100,10 +99,11 @@ class Documents:
             forgotten, _ = self._known.popitem(last=False)
             self._characters -= len(forgotten)
 
-    def _read(self, source: str) -> Mapping[str | None, Operation]:
+    def _read(self, source: str, charge: Callable[[int], None]) -> Mapping[str | None, Operation]:
         if len(source) > self._limits.source_characters:
             message = f"The document is longer than {self._limits.source_characters} characters."
             raise InvalidDocument([TooMuch(message)])
+        charge(len(source))
         try:
             document = parse(source, max_tokens=self._limits.tokens)
             check_crowd(document, self._limits)

@@ -138,6 +138,7 @@ def test_a_root_field_without_terms_cannot_be_served() -> None:
         (Limits(), "{ hello ...A } fragment A on Query { a { ...A } b { ...A } }"),
         (Limits(definitions=2), "query A { hello } query B { hello } query C { hello }"),
         (Limits(source_characters=10), "{ hello hello }"),
+        (Limits(), "{ hello }" + " " * 300_000),
         (Limits(), 'mutation { a: look(who: {qr: "1"}) b: look(who: {qr: "2"}) }'),
     ],
 )
