@@ -323,6 +323,7 @@ def _outcome(
         slices=_slices(journal),
         returned=journal.undoes.returned if journal.undoes else None,
         counted=journal.counted,
+        # Earns are most of what there is, and their outcome says it all.
         kept=None if type(command) is Earn else _kept(command, journal),
     )
 

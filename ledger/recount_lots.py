@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .block import CHANGING
 from .evidence.history import PAGE
 from .evidence.recount import Flaw
 from .outcomes import LotMade, LotSet, Outcome
@@ -25,10 +26,10 @@ _LOTS: Final = text(f"""
                FROM lines WHERE lot <> 0 GROUP BY lot) m ON m.lot = l.id
     ORDER BY l.bucket, l.member
 """)  # noqa: S608 - an expression
-_CHANGES: Final = text("""
+_CHANGES: Final = text(f"""
     SELECT bucket, member, outcome FROM operations
-    WHERE kind IN ('novate', 'arm_expiry') AND refusal = '' ORDER BY bucket, member, id
-""")
+    WHERE kind IN {CHANGING} AND refusal = '' ORDER BY bucket, member, id
+""")  # noqa: S608 - constants
 _ARMS_AT_RELEASE: Final = text("SELECT notice_days IS NULL FROM calendar ORDER BY period LIMIT 1")
 _OF_ONE_LOT: Final = ("earn", "grant", "adjust")
 """Kinds of operations whose outcome says all of the one lot that they make, with their first line."""

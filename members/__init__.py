@@ -18,7 +18,7 @@ from .newcomers import (
 )
 from .privacy import forget
 from .profile import Profile, profile
-from .rotation import left, reindex, rewrap
+from .rotation import reindex, rewrap, under_older
 from .tokens import MemberTokenExpired, Presented, StepUpRequired, Tokens, make_token
 
 __all__ = [
@@ -48,7 +48,6 @@ __all__ = [
     "find",
     "find_many",
     "forget",
-    "left",
     "make_token",
     "merge_members",
     "profile",
@@ -57,5 +56,6 @@ __all__ = [
     "read_phone",
     "reindex",
     "rewrap",
+    "under_older",
     "who_is_known",
 ]

@@ -1,8 +1,8 @@
 """Rotation of the master key: what older versions made is made again under the current one.
 
 `rewrap` and `reindex` take a portion and are repeated; they may run in several processes and beside
-enrolments, and pass over what is in other hands. Only when nothing is `left` can the old version be
-taken out of the configuration. Handles are not stored: those of the old version stop opening then.
+enrolments, and pass over what is in other hands. Only when nothing is `under_older` can the old
+version be taken out of the configuration. Handles are not stored: those of the old version stop opening then.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def reindex(connection: AsyncConnection, keys: MasterKeys, *, limit: int =
     return len(people) + len(cards) + await _reindex_former(connection, keys, limit)
 
 
-async def left(connection: AsyncConnection, keys: MasterKeys) -> int:
+async def under_older(connection: AsyncConnection, keys: MasterKeys) -> int:
     """How many things are still under another version than the current one."""
     return await store.made_before(connection, keys.current) + await newcomers_store.former_before(
         connection, keys.current

@@ -13,7 +13,7 @@ from gateway.services import master_keys, open_database
 from gateway.settings import Settings
 from gateway.unable import Unable
 from ledger.kernel.database import Database
-from members import MasterKeys, UnknownKeyVersion, left, reindex, rewrap
+from members import MasterKeys, UnknownKeyVersion, reindex, rewrap, under_older
 
 from .installation import DataOption, installed
 
@@ -48,7 +48,7 @@ async def _rewrap(settings: Settings) -> tuple[int, int, int, int]:
             wrapped += await _to_the_end(database, keys, rewrap)
             indexed += await _to_the_end(database, keys, reindex)
             async with database.writer.connect() as connection:
-                remaining = await left(connection, keys)
+                remaining = await under_older(connection, keys)
             if not remaining:
                 break
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -81,19 +81,16 @@ class TooMuch(GraphQLError):
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one operation; counts while it goes so that nothing can be made to grow without end."""
+    """Reads one operation of a document that `check_crowd` has let pass: how much there is of it is known."""
 
     schema: GraphQLSchema
     fragments: dict[str, FragmentDefinitionNode]
     limits: Limits
-    fields: int = 0
     aliases: int = 0
 
     def selection(
-        self, parent: GraphQLNamedType, sets: list[SelectionSetNode], depth: int, *, conditional: bool
+        self, parent: GraphQLNamedType, sets: list[SelectionSetNode], *, conditional: bool
     ) -> tuple[Shape, ...]:
-        if depth > self.limits.depth:
-            raise TooMuch(f"The document is more than {self.limits.depth} fields deep.")
         found: dict[tuple[str, str], _Merged] = {}
         seen: set[str] = set()
         for selection_set in sets:
@@ -101,7 +98,7 @@ class _Reader:
         shapes = []
         for (key, _), merged in found.items():
             inner = unwrapped(merged.definition.type)
-            children = self.selection(inner, merged.sets, depth + 1, conditional=False) if merged.sets else ()
+            children = self.selection(inner, merged.sets, conditional=False) if merged.sets else ()
             shapes.append(
                 Shape(key, merged.parent, merged.definition, merged.node, merged.is_conditional, children)
             )
@@ -151,10 +148,7 @@ class _Reader:
         found: dict[tuple[str, str], _Merged],
         conditional: bool,
     ) -> None:
-        self.fields += 1
         self.aliases += node.alias is not None
-        if self.fields > self.limits.fields:
-            raise TooMuch(f"The document asks for more than {self.limits.fields} fields.")
         if self.aliases > self.limits.aliases:
             raise TooMuch(f"The document has more than {self.limits.aliases} aliases.")
         definition = self.schema.get_field(parent, node.name.value)  # type: ignore[arg-type]  # validated
@@ -236,7 +230,7 @@ class _Merged:
 def shape_of(
     schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, limits: Limits
 ) -> tuple[Shape, ...]:
-    """The root fields of a valid operation. Raises `TooMuch` when a limit is passed."""
+    """The root fields of a valid operation. Raises `TooMuch` for too many aliases, or what is done once."""
     fragments = {
         definition.name.value: definition
         for definition in document.definitions
@@ -245,7 +239,7 @@ def shape_of(
     root = schema.get_root_type(operation.operation)
     assert isinstance(root, GraphQLObjectType)
     reader = _Reader(schema, fragments, limits)
-    roots = reader.selection(root, [operation.selection_set], 1, conditional=False)
+    roots = reader.selection(root, [operation.selection_set], conditional=False)
     _check_multiplicity(roots)
     return roots
 

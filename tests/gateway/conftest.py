@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+from gateway.cli import app
 from gateway.services import Services, open_services
 from gateway.settings import Settings
 from ledger import proof
@@ -35,6 +37,13 @@ def name_in_environment(monkeypatch: pytest.MonkeyPatch, settings: Settings, dat
     for name in ("database_url", "owner_url", "reader_url", "redis_url", "master_key"):
         monkeypatch.setenv(f"KOPILKA_{name.upper()}", settings.require(name))
     monkeypatch.setenv("KOPILKA_DATA_DIR", str(data))
+
+
+def run_command(*arguments: object) -> str:
+    """What a command that must succeed prints."""
+    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 @pytest.fixture

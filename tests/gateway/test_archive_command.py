@@ -19,7 +19,7 @@ from gateway.unable import Unable
 from tests import servers
 from tests.conftest import START
 from tests.gateway.coalition import a_coalition
-from tests.gateway.conftest import name_in_environment, settings_of
+from tests.gateway.conftest import name_in_environment, run_command, settings_of
 from tests.gateway.test_finance import trade
 from tests.servers import Running
 
@@ -51,35 +51,35 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
 ) -> None:
     to = tmp_path / "january"
     with pytest.raises(Unable, match="is not closed"):
-        _run("archive", "2026-01", "--to", to)
-    _run("period", "close", "1")
+        run_command("archive", "2026-01", "--to", to)
+    run_command("period", "close", "1")
     with pytest.raises(Unable, match=r"is not (closed|sealed)"):
-        _run("archive", "2026-01", "--to", to)
+        run_command("archive", "2026-01", "--to", to)
     asyncio.run(_advance(environment))
-    _run("period", "close", "2")
+    run_command("period", "close", "2")
     with pytest.raises(Unable, match="not sealed"):
-        _run("archive", "2026-01", "--to", to)
-    assert "Period 2 is sealed" in _run("seal", "make")
+        run_command("archive", "2026-01", "--to", to)
+    assert "Period 2 is sealed" in run_command("seal", "make")
 
-    assert "2 operations" in _run("archive", "2026-01", "--to", to)
+    assert "2 operations" in run_command("archive", "2026-01", "--to", to)
 
-    assert "2 operations" in _run("verify", to)
-    assert json.loads(_run("prove", "--json"))["ok"]
-    chain = json.loads(_run("prove", "--chain", "--json"))
+    assert "2 operations" in run_command("verify", to)
+    assert json.loads(run_command("prove", "--json"))["ok"]
+    chain = json.loads(run_command("prove", "--chain", "--json"))
     assert chain["ok"]
     assert chain["findings"] == []
     assert chain["operations"] > 2
     for period in ("1", "2"):
         kept = tmp_path / f"seal{period}"
-        kept.write_text(_run("seal", "show", period, "--json"))
-        assert "says the same" in _run("seal", "verify", period, "--against", kept)
+        kept.write_text(run_command("seal", "show", period, "--json"))
+        assert "says the same" in run_command("seal", "verify", period, "--against", kept)
     with pytest.raises(Unable, match="is archived"):
-        _run("archive", "2026-01", "--to", tmp_path / "again")
+        run_command("archive", "2026-01", "--to", tmp_path / "again")
     with pytest.raises(Unable, match="no month"):
-        _run("archive", "January")
+        run_command("archive", "January")
     (to / "lines.parquet").write_bytes(b"nothing")
     with pytest.raises(Unable, match="proves nothing"):
-        _run("verify", to)
+        run_command("verify", to)
 
 
 async def _forge(settings: Settings, chain: tuple[str, ...]) -> None:
@@ -102,9 +102,3 @@ def test_what_is_found_is_still_json_and_the_alarm_goes_to_standard_error(
     assert told.exit_code == 1
     assert not json.loads(told.stdout)["ok"]
     assert "invariant_broken" in told.stderr
-
-
-def _run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from gateway.cli import app
 from gateway.schema.node import global_id
 from gateway.settings import Settings
 from gateway.unable import Unable
 from ledger.kernel.ids import compose
 from tests.gateway.coalition import PHONE, Coalition, a_burn, a_caller, a_key, a_receipt, an_earn
-from tests.gateway.conftest import name_in_environment
+from tests.gateway.conftest import name_in_environment, run_command
 from tests.gateway.test_moving import a_friend
 
 PAGE = """query ($member: ID!, $first: Int, $after: ID) {
@@ -108,17 +106,17 @@ async def test_a_month_that_was_laid_away_is_still_in_the_pages(
 ) -> None:
     name_in_environment(monkeypatch, settings, tmp_path / "data")
     whole = (await page(coalition, friend, first=100))["nodes"]
-    told = json.loads(await asyncio.to_thread(run, "history", "--phone", PHONE, "--json"))
+    told = json.loads(await asyncio.to_thread(run_command, "history", "--phone", PHONE, "--json"))
     await coalition.services.ledger.advance(datetime.fromisoformat("2026-03-15T12:00:00+03:00"))
     for command in (("period", "close", "1"), ("period", "close", "2"), ("seal", "make")):
-        await asyncio.to_thread(run, *command)
+        await asyncio.to_thread(run_command, *command)
 
-    laid = await asyncio.to_thread(run, "archive", "2026-01", "--to", str(tmp_path / "january"))
+    laid = await asyncio.to_thread(run_command, "archive", "2026-01", "--to", str(tmp_path / "january"))
 
     assert "6 operations" in laid
     for first in (1, 4, 100):
         assert await pages(coalition, friend, first) == whole
-    assert json.loads(await asyncio.to_thread(run, "history", "--phone", PHONE, "--json")) == told
+    assert json.loads(await asyncio.to_thread(run_command, "history", "--phone", PHONE, "--json")) == told
 
 
 async def test_a_cursor_is_an_operation_and_a_member_a_handle(coalition: Coalition) -> None:
@@ -164,12 +162,6 @@ async def test_only_the_operator_reads_what_happened_to_a_member(coalition: Coal
         assert (await coalition.ask(PAGE, given, as_=who)).code == "FORBIDDEN", who
 
 
-def run(*arguments: str) -> str:
-    result = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 async def test_the_command_line_tells_the_same(
     coalition: Coalition,
     friend: int,
@@ -181,7 +173,7 @@ async def test_the_command_line_tells_the_same(
     whole = (await page(coalition, friend, first=100))["nodes"]
 
     async def told(*arguments: str) -> Any:
-        return json.loads(await asyncio.to_thread(run, "history", *arguments, "--json"))
+        return json.loads(await asyncio.to_thread(run_command, "history", *arguments, "--json"))
 
     everything = await told("--member", str(friend))
     newest = await told("--phone", PHONE, "--first", "2")
@@ -195,7 +187,7 @@ async def test_the_command_line_tells_the_same(
     burned = everything["operations"][0]
     assert (burned["kind"], burned["points"], burned["balance"]) == ("burn", 250, 350)
     assert (burned["partner_name"], burned["member"]) == ("Cinema", friend)
-    shown = await asyncio.to_thread(run, "history", "--card", coalition.card_number, "--first", "1")
+    shown = await asyncio.to_thread(run_command, "history", "--card", coalition.card_number, "--first", "1")
     assert str(burned["id"]) in shown
     assert "2026-02-10 09:00" in shown
     assert f"More with --before {burned['id']}." in shown
@@ -206,7 +198,7 @@ async def test_the_command_line_tells_the_same(
         (("--phone", "nonsense"), "INVALID_INPUT"),
     ):
         with pytest.raises(Unable, match=reason):
-            await asyncio.to_thread(run, "history", *wrong)
+            await asyncio.to_thread(run_command, "history", *wrong)
 
 
 async def test_a_refused_operation_is_told_with_its_reason(
@@ -215,7 +207,7 @@ async def test_a_refused_operation_is_told_with_its_reason(
     name_in_environment(monkeypatch, settings, tmp_path)
     await coalition.do("burn", "userErrors { code }", a_burn(coalition, 5, receipt=a_receipt()))
 
-    shown = await asyncio.to_thread(run, "history", "--phone", PHONE)
+    shown = await asyncio.to_thread(run_command, "history", "--phone", PHONE)
 
     assert "INSUFFICIENT_POINTS" in shown
     assert "Bakery" in shown

@@ -20,14 +20,8 @@ from ledger.evidence.seal_keys import public_keys
 from members import MasterKeys, find
 from partners.events import read_events
 from tests.gateway.coalition import PHONE, Coalition
-from tests.gateway.conftest import MASTER_KEY, name_in_environment
+from tests.gateway.conftest import MASTER_KEY, name_in_environment, run_command
 from tests.gateway.test_finance import trade
-
-
-def run(*arguments: str) -> str:
-    result = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 async def test_a_new_key_signs_seals_and_what_the_old_one_signed_stays_good(
@@ -40,10 +34,10 @@ async def test_a_new_key_signs_seals_and_what_the_old_one_signed_stays_good(
     name_in_environment(monkeypatch, settings, tmp_path)
     await trade(coalition)
     await services.ledger.advance(datetime.fromisoformat("2026-02-01T12:00:00+03:00"))
-    await asyncio.to_thread(run, "seal", "make")
-    told = [await asyncio.to_thread(run, "seal", "new-key") for _ in range(2)]
+    await asyncio.to_thread(run_command, "seal", "make")
+    told = [await asyncio.to_thread(run_command, "seal", "new-key") for _ in range(2)]
     await services.ledger.advance(datetime.fromisoformat("2026-03-01T12:00:00+03:00"))
-    await asyncio.to_thread(run, "seal", "make")
+    await asyncio.to_thread(run_command, "seal", "make")
 
     async with services.database.writer.connect() as connection:
         first, second = [await sealing.find(connection, period) for period in (1, 2)]
@@ -56,7 +50,7 @@ async def test_a_new_key_signs_seals_and_what_the_old_one_signed_stays_good(
     assert events[1].body["key"] == second.key_id
     assert events[1].body["by"].startswith("account:")
     for period in ("1", "2"):
-        assert "is good" in await asyncio.to_thread(run, "seal", "verify", period)
+        assert "is good" in await asyncio.to_thread(run_command, "seal", "verify", period)
 
 
 async def test_rewrapped_members_need_the_newest_master_key_only(
@@ -76,8 +70,8 @@ async def test_rewrapped_members_need_the_newest_master_key_only(
         held = await asyncio.to_thread(CliRunner().invoke, app, ["rewrap"])
     assert held.exit_code == 1
     assert held.stdout.endswith("; 2 are left.\n")
-    told = await asyncio.to_thread(run, "rewrap")
-    again = await asyncio.to_thread(run, "rewrap")
+    told = await asyncio.to_thread(run_command, "rewrap")
+    again = await asyncio.to_thread(run_command, "rewrap")
 
     assert "under version 2 of the master key" in told
     assert told.endswith("; 0 are left.\n")
@@ -86,6 +80,6 @@ async def test_rewrapped_members_need_the_newest_master_key_only(
     newest = MasterKeys.from_text(both.reveal().split(",")[0])
     monkeypatch.setenv("KOPILKA_MASTER_KEY", both.with_next_version().reveal().replace("2:", "7:"))
     with pytest.raises(Unable, match="version 2 is not configured"):
-        await asyncio.to_thread(run, "rewrap")
+        await asyncio.to_thread(run_command, "rewrap")
     async with services.database.writer.connect() as connection:
         assert await find(connection, newest, phone=PHONE) == coalition.member
