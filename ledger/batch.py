@@ -241,7 +241,7 @@ class _Decided:
     ) -> Outcome:
         """Apply a journal to its wallet and add the operation to its bucket's block."""
         block = self.blocks[wallet.member >> 56]
-        operation = block.next_operation()
+        operation = block.next_operation
         wallet.apply(journal, operation)
         if wallet.is_new or journal.lines or journal.changes:
             self.changed.add(wallet.member)
@@ -392,7 +392,7 @@ def _send_after_survivor(decided: _Decided, wallet: Wallet) -> None:
         return
     block = decided.blocks[wallet.member >> 56]
     while (
-        journal := follow(wallet, Situation(block.next_operation(), block.at, decided.calendar.zone))
+        journal := follow(wallet, Situation(block.next_operation, block.at, decided.calendar.zone))
     ) is not None:
         decided.post(wallet, journal.kind, None, journal, block.at)
 
@@ -429,7 +429,7 @@ def _post_command(decided: _Decided, wallet: Wallet, command: Command, keys: Key
     if keys.token and _is_taken(decided, keys.token):
         raise MemberTokenUsed
     block = decided.blocks[command.bucket]
-    situation = Situation(block.next_operation(), block.at, decided.calendar.zone, decided.escrow)
+    situation = Situation(block.next_operation, block.at, decided.calendar.zone, decided.escrow)
     journal = decide(wallet, command, situation)
     return decided.post(wallet, journal.kind, command, journal, command.occurred_at)
 
@@ -451,7 +451,7 @@ def _apply_due(decided: _Decided, wallet: Wallet) -> None:
     """Release, lapse and expire what is due, each as an operation of its own."""
     block = decided.blocks[wallet.member >> 56]
     while wallet.next_due_at is not None and wallet.next_due_at <= block.at:
-        situation = Situation(block.next_operation(), block.at, decided.calendar.zone)
+        situation = Situation(block.next_operation, block.at, decided.calendar.zone)
         journal = next_due(wallet, situation)
         if journal is None:
             return

@@ -32,8 +32,16 @@ _HOLD: Final = Struct(">h ih iq iq ii ii ii iq i? i?")
 _SLICE: Final = Struct(">h ih iq ih iq iq ii ii ii iq iq iq iq iq")
 _BLOCK: Final = Struct(">h ih iq iq ii iq ii i32s i32s i32s")
 _LENGTH: Final = Struct(">i").pack
-_LENGTHS: Final = [Struct(">i").pack(length) for length in range(4_096)]
-"""Lengths as they are packed, since most are short and come again and again."""
+
+
+class _Lengths(dict[int, bytes]):
+    """Lengths as they are packed: most are short and come again and again."""
+
+    def __missing__(self, length: int) -> bytes:
+        return _LENGTH(length)
+
+
+_LENGTHS: Final = _Lengths({length: _LENGTH(length) for length in range(4_096)})
 _INSTANT: Final = Struct(">iq").pack
 
 
@@ -122,19 +130,19 @@ def operation_row(
             fixed,
             _word(kind),
             _word(principal),
-            _length(key_bytes),
+            _LENGTHS[len(key_bytes)],
             key_bytes,
             _word(terminal),
-            _length(receipt_bytes),
+            _LENGTHS[len(receipt_bytes)],
             receipt_bytes,
             _word(refusal),
-            _length(digest),
+            _LENGTHS[len(digest)],
             digest,
-            _length(items),
+            _LENGTHS[len(items)],
             items,
-            _length(detail),
+            _LENGTHS[len(detail)],
             detail,
-            _length(outcome),
+            _LENGTHS[len(outcome)],
             outcome,
         )
     )
@@ -381,11 +389,6 @@ def block_row(
 def copy_of(rows: Iterable[bytes]) -> bytes:
     """What binary COPY reads: `rows` between its header and its trailer."""
     return b"".join((_HEADER, *rows, _TRAILER))
-
-
-def _length(value: bytes) -> bytes:
-    length = len(value)
-    return _LENGTHS[length] if length < 4_096 else _LENGTH(length)
 
 
 @lru_cache(maxsize=4_096)

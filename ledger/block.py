@@ -20,7 +20,7 @@ from .commands import Command, Earn, PostMoney, Refused
 from .fence import Calendar
 from .folding import FOLD_AFTER
 from .journal import Journal, Line
-from .kernel.ids import HOME_BUCKETS, compose
+from .kernel.ids import HOME_BUCKETS, compose, sequence_of
 from .kernel.packing import bigints
 from .keys import Keys
 from .lots import Lot
@@ -52,11 +52,10 @@ class Block:
 
     def __init__(self, head: Head, at: datetime, calendar: Calendar, drawn: Iterator[bytes]) -> None:
         self.head = head
-        self._bucket_bits = compose(head.bucket, 0)
         self.at = max(at, head.recorded_at)
         self.calendar = calendar
         self.height = head.height + 1
-        self.sequence = head.sequence
+        self.next_operation = compose(head.bucket, head.sequence + 1)
         self.period = head.period
         self.moved_fences: list[int] = []
         self._pass_fences()
@@ -73,6 +72,11 @@ class Block:
         self.hash = b""
         self.row = b""
 
+    @property
+    def sequence(self) -> int:
+        """The sequence of the bucket's last operation."""
+        return sequence_of(self.next_operation) - 1
+
     def _pass_fences(self) -> None:
         """The first batch at or after a period's end moves its own bucket's fence."""
         if self.head.is_fenced:
@@ -87,10 +91,6 @@ class Block:
         is_its_turn = (head.height + FOLD_AFTER // HOME_BUCKETS * head.bucket) % FOLD_AFTER == 0
         return head.height if self.moved_fences or is_its_turn else head.folded
 
-    def next_operation(self) -> int:
-        """The id that the next operation will have."""
-        return self._bucket_bits | self.sequence + 1
-
     def post(
         self,
         *,
@@ -103,8 +103,8 @@ class Block:
         occurred_at: datetime,
     ) -> Outcome:
         """Add one operation, accepted (`journal`) or finally refused; give its outcome."""
-        id_ = self.next_operation()
-        self.sequence += 1
+        id_ = self.next_operation
+        self.next_operation += 1
         outcome = _outcome(id_, kind, self.at, balance, command, journal, refused)
         origin = self.origin_of(journal, occurred_at)
         lines = b""
