@@ -40,6 +40,34 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     counterpart: int = 0
 
 
+def of_lot(
+    debit: int,
+    credit: int,
+    lot: Lot,
+    points: int,
+    *,
+    obligor: int | None = None,
+    redeemer: int = 0,
+    terms: int = 0,
+    counterpart: int = 0,
+) -> Line:
+    """A line that moves `points` of `lot`; `obligor` where it is not the lot's own any more, or not yet."""
+    return Line(
+        debit,
+        credit,
+        points,
+        lot.issuer,
+        lot.obligor if obligor is None else obligor,
+        lot.tariff,
+        lot.id,
+        lot.earned_at,
+        lot.expires_at,
+        redeemer,
+        terms,
+        counterpart=counterpart,
+    )
+
+
 class LotChange(msgspec.Struct, frozen=True, gc=False):
     """What a lot, and what holds have pinned of it, is from now on."""
 

@@ -24,7 +24,7 @@ from ledger import (
     state_proof,
     transit_proof,
 )
-from ledger.accounts import FLOW_OF, STOCK_SIGN
+from ledger.accounts import FLOW_IN_SQL, STOCK_SIGN
 from ledger.evidence import sealing
 from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.recount import Flaw, Recount
@@ -145,10 +145,6 @@ async def _find_in_history(connection: AsyncConnection) -> list[Finding]:
     return found + [Finding("chain", flaw.bucket, flaw.row) async for flaw in seals]
 
 
-_FLOW_CASES: Final = " ".join(
-    f"WHEN debit = {debit} AND credit = {credit} THEN '{operation}'"
-    for (debit, credit), operation in FLOW_OF.items()
-)
 _STOCK_SIGNS: Final = " ".join(f"WHEN '{operation}' THEN {sign}" for operation, sign in STOCK_SIGN.items())
 
 INVARIANTS: Final = (
@@ -269,7 +265,7 @@ INVARIANTS: Final = (
         FULL JOIN (
             SELECT bucket, period, issuer, obligor, redeemer, operation, tariff, terms, origin_period,
                    sum(amount) AS points, count(*) AS count
-            FROM (SELECT *, CASE {_FLOW_CASES} END AS operation FROM
+            FROM (SELECT *, {FLOW_IN_SQL} AS operation FROM
                   (SELECT bucket, period, issuer, obligor, redeemer, tariff, terms, origin_period, amount,
                           debit, credit FROM lines WHERE unit = 'PTS') AS moved) AS named
             WHERE operation IS NOT NULL

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import accounts
-from ledger.accounts import FLOW_OF, POINTS, RESERVE, SETTLE
+from ledger.accounts import FLOW_IN_SQL, POINTS, RESERVE, SETTLE
 from ledger.kernel.ids import OPERATOR, TREASURY
 from ledger.proof import Finding, Invariant, by_query
 from partners import Funding
@@ -22,10 +22,6 @@ _CELL_NAMED: Final = """
            period, operation, issuer, obligor, redeemer, tariff, sum(points))
 """
 _SIGNS: Final = " ".join(f"WHEN '{operation}' THEN {sign}" for operation, sign in OUTSTANDING.items())
-_FLOW_CASES: Final = " ".join(
-    f"WHEN debit = {debit} AND credit = {credit} THEN '{operation}'"
-    for (debit, credit), operation in FLOW_OF.items()
-)
 _FROZEN: Final = "(SELECT period FROM period_stages WHERE stage = 'FROZEN')"
 _POSTED: Final = "(SELECT max(period) FROM period_stages WHERE stage = 'RECONCILING')"
 _NONE_IS_BEING_POSTED: Final = f"""
@@ -102,7 +98,7 @@ INVARIANTS: Final = (
               UNION ALL
               SELECT {_CELL}, -amount FROM (
                   SELECT period, issuer, obligor, redeemer, tariff, terms, origin_period, amount,
-                         CASE {_FLOW_CASES} END AS operation
+                         {FLOW_IN_SQL} AS operation
                   FROM lines WHERE unit = '{POINTS}' AND period IN {_FROZEN}) AS moved
               WHERE operation IS NOT NULL) AS both_ways
         GROUP BY {_CELL} HAVING sum(points) <> 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.accounts import ADJUST, AVAILABLE
 from ledger.commands import Adjust
-from ledger.journal import Journal, Line
+from ledger.journal import Journal, of_lot
 from ledger.kernel.refusals import InvalidInput
 from ledger.kernel.values import MAX_POINTS
 from ledger.lots import Lot, consume, in_order
@@ -36,7 +36,7 @@ def _give(command: Adjust, situation: Situation) -> Journal:
     return Journal(
         kind="adjust",
         points=command.points,
-        lines=(_line(ADJUST, AVAILABLE, lot, command.points, command.reason),),
+        lines=(of_lot(ADJUST, AVAILABLE, lot, command.points, counterpart=command.reason),),
         new_lots=(lot,),
         expires_at=command.expires_at,
     )
@@ -56,21 +56,7 @@ def _take(wallet: Wallet, command: Adjust) -> Journal:
         kind="adjust",
         points=command.points,
         lines=tuple(
-            _line(AVAILABLE, ADJUST, lot, share, command.reason) for lot, share in consume(own, points)
+            of_lot(AVAILABLE, ADJUST, lot, share, counterpart=command.reason)
+            for lot, share in consume(own, points)
         ),
-    )
-
-
-def _line(debit: int, credit: int, lot: Lot, points: int, reason: int) -> Line:
-    return Line(
-        debit,
-        credit,
-        points,
-        lot.issuer,
-        lot.obligor,
-        lot.tariff,
-        lot.id,
-        lot.earned_at,
-        lot.expires_at,
-        counterpart=reason,
     )

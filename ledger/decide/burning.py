@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ledger.accounts import AVAILABLE, HELD, REDEEMED
 from ledger.commands import Authorize, Burn, Capture, Donate, Void
 from ledger.holds import Hold, Slice, take
-from ledger.journal import Journal, Line, Opened
+from ledger.journal import Journal, Line, Opened, of_lot
 from ledger.kernel.refusals import InvalidInput
 from ledger.lots import Lot, consume, in_order
 from ledger.outcomes import SliceTaken
@@ -24,7 +24,7 @@ def authorize(wallet: Wallet, command: Authorize, situation: Situation) -> Journ
     return Journal(
         kind="authorize",
         points=command.points,
-        lines=tuple(_line(AVAILABLE, HELD, lot, points) for lot, points in taken),
+        lines=tuple(of_lot(AVAILABLE, HELD, lot, points) for lot, points in taken),
         opens=Opened(
             command.partner,
             command.outlet,
@@ -54,7 +54,7 @@ def _redeem(kind: str, wallet: Wallet, command: Burn | Donate) -> Journal:
         kind=kind,
         points=command.points,
         lines=tuple(
-            _line(AVAILABLE, REDEEMED, lot, points, redeemer=command.partner, terms=command.terms)
+            of_lot(AVAILABLE, REDEEMED, lot, points, redeemer=command.partner, terms=command.terms)
             for lot, points in taken
         ),
     )
@@ -128,22 +128,6 @@ def _remains(hold: Hold, captured: Iterable[tuple[Slice, int]]) -> list[tuple[Sl
     taken = {part.ordinal: share for part, share in captured}
     remains = ((part, part.left - taken.get(part.ordinal, 0)) for part in hold.slices)
     return [(part, left) for part, left in remains if left]
-
-
-def _line(debit: int, credit: int, lot: Lot, points: int, *, redeemer: int = 0, terms: int = 0) -> Line:
-    return Line(
-        debit,
-        credit,
-        points,
-        lot.issuer,
-        lot.obligor,
-        lot.tariff,
-        lot.id,
-        lot.earned_at,
-        lot.expires_at,
-        redeemer,
-        terms,
-    )
 
 
 def _captured(hold: Hold, part: Slice, points: int) -> Line:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ledger.accounts import AVAILABLE, EXPIRED, PENDING
-from ledger.journal import Journal, Line
+from ledger.journal import Journal, of_lot
 from ledger.lots import Lot
 from ledger.wallet import Wallet
 
@@ -46,16 +46,10 @@ def next_due(wallet: Wallet, situation: Situation) -> Journal | None:
 
 
 def _release(lots: list[Lot], at: datetime) -> Journal:
-    lines = tuple(_own(PENDING, AVAILABLE, lot, lot.pending) for lot in lots)
+    lines = tuple(of_lot(PENDING, AVAILABLE, lot, lot.pending) for lot in lots)
     return Journal(kind="release", points=sum(line.points for line in lines), lines=lines, occurred_at=at)
 
 
 def _expire(lots: list[Lot], at: datetime) -> Journal:
-    lines = tuple(_own(AVAILABLE, EXPIRED, lot, lot.available) for lot in lots)
+    lines = tuple(of_lot(AVAILABLE, EXPIRED, lot, lot.available) for lot in lots)
     return Journal(kind="expire", points=sum(line.points for line in lines), lines=lines, occurred_at=at)
-
-
-def _own(debit: int, credit: int, lot: Lot, points: int) -> Line:
-    return Line(
-        debit, credit, points, lot.issuer, lot.obligor, lot.tariff, lot.id, lot.earned_at, lot.expires_at
-    )

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from ledger.accounts import IN_TRANSIT, ISSUED
 from ledger.commands import Novate
-from ledger.journal import Journal, Line, LotChange
+from ledger.journal import Journal, Line, LotChange, of_lot
 from ledger.kernel.refusals import InvalidInput
 from ledger.lots import Lot
 from ledger.wallet import Wallet
@@ -36,7 +36,11 @@ def novate(wallet: Wallet, command: Novate, situation: Situation) -> Journal:
     for lot in lots:
         changes.append(LotChange(lot.id, command.successor, lot.expires_at, lot.armed_at))
         if lot.pending:
-            lines.append(_line(ISSUED, ISSUED, lot, command.successor, lot.pending, command.leaver))
+            lines.append(
+                of_lot(
+                    ISSUED, ISSUED, lot, lot.pending, obligor=command.successor, counterpart=command.leaver
+                )
+            )
         owed = lot.available + held[lot.id]
         if owed:
             lines += _exchange(lot, command.leaver, command.successor, owed, situation)
@@ -57,8 +61,8 @@ def relieve(lot: Lot, leaver: int, points: int, situation: Situation) -> tuple[L
 def _exchange(lot: Lot, leaver: int, successor: int, points: int, situation: Situation) -> tuple[Line, ...]:
     """Two lines, since each flow belongs to one obligor; between them the points are in transit."""
     return (
-        _line(IN_TRANSIT, ISSUED, lot, leaver, points, situation.operation),
-        _line(ISSUED, IN_TRANSIT, lot, successor, points, situation.operation),
+        of_lot(IN_TRANSIT, ISSUED, lot, points, obligor=leaver, counterpart=situation.operation),
+        of_lot(ISSUED, IN_TRANSIT, lot, points, obligor=successor, counterpart=situation.operation),
     )
 
 
@@ -68,18 +72,3 @@ def _held(wallet: Wallet) -> dict[int, int]:
         for part in hold.slices:
             held[part.lot] += part.left
     return held
-
-
-def _line(debit: int, credit: int, lot: Lot, obligor: int, points: int, counterpart: int) -> Line:
-    return Line(
-        debit,
-        credit,
-        points,
-        lot.issuer,
-        obligor,
-        lot.tariff,
-        lot.id,
-        lot.earned_at,
-        lot.expires_at,
-        counterpart=counterpart,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.accounts import AVAILABLE, OPENING, PENDING
 from ledger.commands import Open, OpeningLot
-from ledger.journal import Journal, Line
+from ledger.journal import Journal, of_lot
 from ledger.kernel.refusals import InvalidInput
 from ledger.kernel.values import MAX_POINTS
 from ledger.lots import Lot
@@ -30,7 +30,10 @@ def open_balance(_wallet: Wallet, command: Open, situation: Situation) -> Journa
     return Journal(
         kind="opening",
         points=points,
-        lines=tuple(map(_line, made)),
+        lines=tuple(
+            of_lot(OPENING, AVAILABLE if lot.available_at is None else PENDING, lot, lot.earned)
+            for lot in made
+        ),
         new_lots=tuple(made),
     )
 
@@ -50,18 +53,4 @@ def _lot(number: int, given: OpeningLot, situation: Situation) -> Lot:
         given.expires_at,
         given.points,
         available_at=None if is_due else given.available_at,
-    )
-
-
-def _line(lot: Lot) -> Line:
-    return Line(
-        OPENING,
-        AVAILABLE if lot.available_at is None else PENDING,
-        lot.earned,
-        lot.issuer,
-        lot.obligor,
-        lot.tariff,
-        lot.id,
-        lot.earned_at,
-        lot.expires_at,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.accounts import AVAILABLE, CLAWBACK_DUE
-from ledger.journal import Journal, Line
+from ledger.journal import Journal, Line, of_lot
 from ledger.lots import Lot
 from ledger.wallet import Wallet
 
@@ -26,7 +26,7 @@ def recover(wallet: Wallet, credited: Journal) -> Journal | None:
             operation, creditor, due_left = due
             part = min(left, due_left)
             if part:
-                lines.append(_line(lot, part, creditor))
+                lines.append(of_lot(AVAILABLE, CLAWBACK_DUE, lot, part, redeemer=creditor))
                 paid[operation] = paid.get(operation, 0) + part
                 due[2] -= part
                 left -= part
@@ -50,18 +50,3 @@ def _credited(wallet: Wallet, journal: Journal) -> list[tuple[Lot, int]]:
     found = [(wallet.lots[id_], credit) for id_, credit in points.items()]
     found.sort(key=lambda each: (each[0].expires_at, each[0].id))
     return [(lot, min(credit, lot.available)) for lot, credit in found]
-
-
-def _line(lot: Lot, points: int, creditor: int) -> Line:
-    return Line(
-        AVAILABLE,
-        CLAWBACK_DUE,
-        points,
-        lot.issuer,
-        lot.obligor,
-        lot.tariff,
-        lot.id,
-        lot.earned_at,
-        lot.expires_at,
-        creditor,
-    )

@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from ledger.accounts import AVAILABLE, REDEEMED
-from ledger.journal import Line
+from ledger.journal import Line, of_lot
 from ledger.lots import Lot
 from ledger.outcomes import LotBack
 from ledger.wallet import Wallet, lot_id
@@ -72,18 +72,13 @@ def restore(
                 lot = child_of(lot, lot_id(situation.operation, next(ordinals)), expires_at, points)
                 children.append(lot)
             lines.append(
-                Line(
+                of_lot(
                     REDEEMED,
                     AVAILABLE,
+                    lot,
                     points,
-                    lot.issuer,
-                    lot.obligor,
-                    lot.tariff,
-                    lot.id,
-                    lot.earned_at,
-                    lot.expires_at,
-                    redemption.redeemer,
-                    redemption.terms,
+                    redeemer=redemption.redeemer,
+                    terms=redemption.terms,
                 )
             )
     return Restored(tuple(lines), tuple(children))

@@ -8,7 +8,7 @@ import msgspec
 
 from ledger.accounts import AVAILABLE, CANCELLED, CLAWBACK_DUE, PENDING
 from ledger.dues import Due
-from ledger.journal import Line
+from ledger.journal import Line, of_lot
 from ledger.lots import Lot
 from ledger.wallet import Wallet, lot_id
 
@@ -43,7 +43,7 @@ def take_back(
         return TakenBack()
     own = wallet.lots[lot_id(earn, 0)]
     cancelled = min(points, own.pending)
-    lines = [_line(PENDING, own, cancelled)] if cancelled else []
+    lines = [of_lot(PENDING, CANCELLED, own, cancelled)] if cancelled else []
     left = points - cancelled
     alike = [
         lot
@@ -53,24 +53,10 @@ def take_back(
     for lot in sorted(alike, key=lambda lot: (lot.id != own.id, lot.expires_at, lot.id)):
         part = min(left, lot.available + restored.get(lot.id, 0))
         if part:
-            lines.append(_line(AVAILABLE, lot, part))
+            lines.append(of_lot(AVAILABLE, CANCELLED, lot, part))
             left -= part
     due = None
     if left:
-        lines.append(_line(CLAWBACK_DUE, own, left))
+        lines.append(of_lot(CLAWBACK_DUE, CANCELLED, own, left))
         due = Due(situation.operation, own.issuer, own.obligor, own.tariff, earn, left, left)
     return TakenBack(tuple(lines), cancelled, points - cancelled - left, due)
-
-
-def _line(debit: int, lot: Lot, points: int) -> Line:
-    return Line(
-        debit,
-        CANCELLED,
-        points,
-        lot.issuer,
-        lot.obligor,
-        lot.tariff,
-        lot.id,
-        lot.earned_at,
-        lot.expires_at,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.accounts import AVAILABLE, CANCELLED, CLAWBACK_DUE, IN_TRANSIT, PENDING
 from ledger.commands import Arrive
 from ledger.dues import Due
-from ledger.journal import Journal, Line
+from ledger.journal import Journal, Line, of_lot
 from ledger.lots import Lot
 from ledger.transits import Part
 from ledger.wallet import Wallet, lot_id
@@ -29,7 +29,7 @@ def take_on(wallet: Wallet, command: Arrive, situation: Situation) -> Journal:
         for account, points in ((PENDING, pending), (AVAILABLE, lot.available)):
             share = min(left, points)
             if share:
-                lines.append(_taken(account, lot, share))
+                lines.append(of_lot(account, CANCELLED, lot, share))
                 left -= share
     if left < part.points:
         lines.append(_owed(CANCELLED, part, part.points - left, command.transfer))
@@ -45,20 +45,6 @@ def take_on(wallet: Wallet, command: Arrive, situation: Situation) -> Journal:
 def _alike(wallet: Wallet, part: Part, own: int) -> list[Lot]:
     alike = (lot for lot in wallet.lots.values() if (lot.issuer, lot.obligor) == (part.issuer, part.obligor))
     return sorted(alike, key=lambda lot: (lot.parent != own, not lot.pending, lot.expires_at, lot.id))
-
-
-def _taken(account: int, lot: Lot, points: int) -> Line:
-    return Line(
-        account,
-        CANCELLED,
-        points,
-        lot.issuer,
-        lot.obligor,
-        lot.tariff,
-        lot.id,
-        lot.earned_at,
-        lot.expires_at,
-    )
 
 
 def _owed(account: int, part: Part, points: int, transfer: int) -> Line:
