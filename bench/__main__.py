@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from structlog.dev import plain_traceback as _plain
 
-from bench import chart, deciding, engine, front, goals, lanes, long, processes, profile, results
+from bench import chart, deciding, engine, floor, front, goals, lanes, long, processes, profile, results
 from bench.tpcb import DATABASE, TpcB
 from gateway.embedded import Addresses, DataFolder, Servers
 from gateway.migrations.upgrade import migrate
@@ -101,6 +101,16 @@ def _measure_lanes(_given: argparse.Namespace) -> dict[str, float]:
         return uvloop.run(lanes.compare(addresses))
 
 
+def _measure_floor(given: argparse.Namespace) -> dict[str, float]:
+    with _servers() as (servers, addresses):
+        tpcb = TpcB(servers.admin_url)
+        tpcb.prepare()
+        seconds = TPCB_SECONDS // 10 if given.quick else TPCB_SECONDS
+        return uvloop.run(
+            floor.compare(tpcb, servers.admin_url, addresses, seconds=seconds, quick=given.quick)
+        )
+
+
 _PARTS: Final[Mapping[str, Callable[[argparse.Namespace], dict[str, float]]]] = {
     "engine": _measure_engine,
     "processes": _measure_processes,
@@ -109,6 +119,7 @@ _PARTS: Final[Mapping[str, Callable[[argparse.Namespace], dict[str, float]]]] = 
     "deciding": _measure_deciding,
     "long": _measure_long,
     "lanes": _measure_lanes,
+    "floor": _measure_floor,
 }
 
 

@@ -56,9 +56,9 @@ async def compare(tpcb: TpcB, addresses: Addresses, *, seconds: int, quick: bool
         tps: list[float] = []
         rounds: dict[str, list[Measured]] = {name: [] for name in contenders}
         for _ in range(ROUNDS):
-            await _come_to_rest(tpcb.url, addresses.owner)
+            await come_to_rest(tpcb.url, addresses.owner)
             tps.append(await asyncio.to_thread(tpcb.transactions_per_second, seconds))
-            await _come_to_rest(tpcb.url, addresses.owner)
+            await come_to_rest(tpcb.url, addresses.owner)
             for name, contender in contenders.items():
                 measured = await contender()
                 if measured.refused:
@@ -71,7 +71,7 @@ async def compare(tpcb: TpcB, addresses: Addresses, *, seconds: int, quick: bool
     return _figures(median(tps), rounds) | {"naive_pool": size}
 
 
-async def _come_to_rest(*databases: str) -> None:
+async def come_to_rest(*databases: str) -> None:
     """Vacuum now what would be vacuumed while another contender is measured: each pays for its own load."""
     for url in databases:
         connection = await asyncpg.connect(url)

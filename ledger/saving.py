@@ -46,7 +46,7 @@ KEYS_ARE_UNIQUE: Final = "pk_keys"
 """The constraint that a key claimed before violates."""
 
 
-_SAVE_WALLETS: Final = update_of_all(
+SAVE_WALLETS: Final = update_of_all(
     "save_wallets",
     """
     UPDATE wallets w
@@ -80,7 +80,7 @@ _SAVE_HEADS: Final = update_of_all(
     WHERE h.bucket = n.bucket
     """,
 )
-_SAVE_LOTS: Final = update_of_all(
+SAVE_LOTS: Final = update_of_all(
     "save_lots",
     """
     UPDATE lots l
@@ -191,7 +191,7 @@ def _move_wallets(flight: Flight, changed: Sequence[Wallet]) -> None:
     if changed:
         begin = [wallet.lots_from() for wallet in changed]
         flight.run(
-            _SAVE_WALLETS,
+            SAVE_WALLETS,
             *of_members([wallet.member for wallet in changed]),
             bigints([wallet.sums[PENDING] for wallet in changed]),
             bigints([wallet.sums[AVAILABLE] for wallet in changed]),
@@ -216,7 +216,7 @@ def _move_frozen(flight: Flight, changed: Sequence[Wallet]) -> None:
 def _move_lots(flight: Flight, changed: Sequence[tuple[int, Lot]]) -> None:
     if changed:
         flight.run(
-            _SAVE_LOTS,
+            SAVE_LOTS,
             *of_members([member for member, _ in changed]),
             bigints([lot.id for _, lot in changed]),
             bigints([lot.pending for _, lot in changed]),
