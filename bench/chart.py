@@ -31,6 +31,7 @@ _FAMILIES: Final = (
     "hot",
     "four",
     "one",
+    "floor",
     "after",
     "deciding",
     "memory",

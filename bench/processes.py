@@ -22,6 +22,8 @@ from ledger import Command, Ledger
 
 PROCESSES: Final = 4
 IN_FLIGHT: Final = 512
+TOGETHER: Final = 4
+"""Lane connections of all processes together, as docs/operations.md says for several on one server."""
 ROUNDS: Final = 9
 """What four processes do differs from one time to the next by a tenth: of three, the median did so, too."""
 OPERATIONS: Final = 60_000
@@ -123,7 +125,7 @@ async def _post(
     in_flight: int,
     start: Barrier,
 ) -> Span:
-    async with opened(addresses) as (ledger, _):
+    async with opened(addresses, connections=TOGETHER // start.parties) as (ledger, _):
         await _posted(ledger, warm_up, in_flight)
         await asyncio.to_thread(start.wait, _LIFE_SECONDS)
         return await _posted(ledger, commands, in_flight)
