@@ -143,8 +143,10 @@ Points in transit are owed too, and in no bucket: they are what went out and has
 MOVES: Final = {pair: (FLOW_CODES[flow], STOCK_SIGN.get(flow, 0)) for pair, flow in FLOW_OF.items()}
 """(debit, credit) → the code of the flow, and how it changes the points outstanding (−1, 0, 1)."""
 
-_CASES: Final = (
-    f"WHEN debit = {debit} AND credit = {credit} THEN '{flow}'" for (debit, credit), flow in FLOW_OF.items()
+FLOW_IN_SQL: Final = "CASE {} END".format(
+    " ".join(
+        f"WHEN debit = {debit} AND credit = {credit} THEN '{flow}'"
+        for (debit, credit), flow in FLOW_OF.items()
+    )
 )
-FLOW_IN_SQL: Final = f"CASE {' '.join(_CASES)} END"
 """The operation of the flow that a row with `debit` and `credit` moves, null where it moves none."""
