@@ -30,9 +30,11 @@ async def a_process(urls: Urls, **settings: Any) -> AsyncIterator[Ledger]:
     database = await Database.open(writer_url=urls.writer, reader_url=urls.reader)
     ledger = Ledger(database, DrivenClock(START), **settings)
     await ledger.start()
-    yield ledger
-    await ledger.drain()
-    await database.close()
+    try:
+        yield ledger
+    finally:
+        await ledger.drain()
+        await database.close()
 
 
 def code(outcome: Outcome) -> str:
