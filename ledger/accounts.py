@@ -74,6 +74,9 @@ POINTS_KINDS: Final = OPENING + 1
 POINTS: Final = "PTS"
 """The unit of a points line; a money line has its currency."""
 
+FORFEITED: Final = (EXPIRED, ADJUST)
+"""Where points go that leave a lot without having been of use to the member."""
+
 FLOW_OF: Final = {
     (ISSUED, PENDING): "earn_pending",
     (OPENING, PENDING): "opening_pending",

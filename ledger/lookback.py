@@ -15,7 +15,7 @@ from .keys import Keys, claim_of
 from .outcomes import Outcome
 from .purchases import PURCHASED, Original, Purchases
 from .returned import Mark
-from .store import KEYS, of_keys, of_members
+from .store import KEYS, of_keys, of_lots, of_members
 from .wallet import lot_id
 
 _ORIGINALS: Final = Statement(
@@ -60,6 +60,17 @@ _MARKS: Final = Statement(
     JOIN returned r ON r.bucket = asked.bucket AND r.operation = asked.operation
     """,
     "q h q q q",
+)
+_FORFEITED: Final = Statement(
+    "forfeited",
+    """
+    SELECT asked.member, asked.lot, sum(l.forfeited)::bigint
+    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS asked (bucket, member, lot)
+    JOIN lots l ON l.bucket = asked.bucket AND l.member = asked.member AND l.forfeited > 0
+         AND asked.lot IN (l.id, l.parent)
+    GROUP BY asked.member, asked.lot
+    """,
+    "q q q",
 )
 _SAVE_MARKS: Final = Statement(
     "save_returned",
@@ -107,6 +118,9 @@ async def load(wire: Wire, commands: Sequence[Backward]) -> Found:
     member_of = {original.id: member for member, original in rows}
     for mark in await _marks(wire, sorted(member_of)):
         of_member[member_of[mark.operation]].marks[mark.operation, mark.line] = mark
+    earned = [(member, lot_id(original.id, 0)) for member, original in rows if original.kind == "earn"]
+    for member, lot, points in await _forfeited(wire, earned):
+        of_member[member].forfeited[lot] = points
     return Found(
         of_member,
         {original.hold: member for member, original in rows if original.hold},
@@ -156,6 +170,15 @@ async def _marks(wire: Wire, operations: Sequence[int]) -> list[Mark]:
     flight = wire.flight()
     flight.run(_MARKS, *of_members(operations))
     return [Mark(*row) for row in (await flight.land())[0]]
+
+
+async def _forfeited(wire: Wire, earned: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:
+    """Of lots by member and id: (member, lot, points forfeited)."""
+    if not earned:
+        return []
+    flight = wire.flight()
+    flight.run(_FORFEITED, *of_lots(sorted(earned)))
+    return (await flight.land())[0]
 
 
 def _original(row: tuple[Any, ...]) -> tuple[int, Original]:

@@ -23,7 +23,8 @@ class Lot(msgspec.Struct, gc=False):
     `available_at` is when pending points are released, None when they were available at once.
     `parent` is the lot in which points that travelled, or came back too late, were earned.
     A lot expires only once it is armed, at `expires_at` or the shortest notice after arming.
-    `place` is where its row was read, empty for a lot that is not stored yet.
+    `place` is where its row was read, empty for a lot that is not stored yet. `forfeits` are the points
+    that have left it in this batch by expiry or correction.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Lot(msgspec.Struct, gc=False):
     armed_at: datetime | None = None
     parent: int | None = None
     place: bytes = b""
+    forfeits: int = 0
 
     def due_at(self) -> datetime | None:
         """When this lot next changes by itself: its release, or its expiry; None if never."""

@@ -64,8 +64,9 @@ class Returned(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=T
     """What a return or a reversal did.
 
     `purchase` is the first operation of the receipt, of a reversal the one undone. Of the points
-    earned, `cancelled` were still pending, `taken` were available, `due` are owed from now on.
-    `lots` got the burned points back. Money is in micro-units.
+    earned, `cancelled` were still pending, `taken` were available, `due` are owed from now on, and
+    `forfeited` had expired or been corrected away, so nothing is taken for them. `lots` got the burned
+    points back. Money is in micro-units.
     """
 
     purchase: int
@@ -74,6 +75,7 @@ class Returned(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=T
     taken: int = 0
     due: int = 0
     lots: tuple[LotBack, ...] = ()
+    forfeited: int = 0
 
     @property
     def restored(self) -> int:

@@ -65,14 +65,19 @@ class Original(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Purchases(msgspec.Struct):
-    """A member's operations that this batch's returns may be about, and what came back of them so far."""
+    """A member's operations that this batch's returns may be about, and what came back of them so far.
+
+    `forfeited` are the points of each lot they earned, and of its children, that left before this
+    batch without having been of use to the member.
+    """
 
     originals: dict[int, Original]
     marks: dict[tuple[int, int], Mark]
+    forfeited: dict[int, int] = {}
 
     def copy(self) -> Purchases:
         """One that may be changed without changing this."""
-        return Purchases(dict(self.originals), dict(self.marks))
+        return Purchases(dict(self.originals), dict(self.marks), self.forfeited)
 
     def note(self, command: Command, outcome: Outcome, origin_period: int) -> None:
         """Remember what a command of the same batch has posted."""

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .accounts import AVAILABLE, FORFEITED, PENDING
 from .block import CHANGING
 from .evidence.history import PAGE
 from .evidence.recount import Flaw
@@ -18,11 +19,13 @@ from .state_proof import maker_of
 # Joined by ids alone, which hold the bucket: PostgreSQL may know nothing yet of a partition that has filled.
 _LOTS: Final = text(f"""
     SELECT l.bucket, l.member, l.id, l.obligor, l.earned_at, l.expires_at, l.earned, l.available_at,
-           l.armed_at, l.parent, o.kind, o.recorded_at, o.refusal, o.outcome, m.first_obligor, m.is_released
+           l.armed_at, l.parent, l.forfeited, o.kind, o.recorded_at, o.refusal, o.outcome, m.first_obligor,
+           m.is_released, coalesce(m.forfeited, 0)::bigint AS forfeits
     FROM lots l
     LEFT JOIN operations o ON o.id = {maker_of("l.id")}
-    LEFT JOIN (SELECT lot, bool_or(debit = 2 AND credit = 3) AS is_released,
-                      min(obligor) FILTER (WHERE operation = {maker_of("lot")}) AS first_obligor
+    LEFT JOIN (SELECT lot, bool_or(debit = {PENDING} AND credit = {AVAILABLE}) AS is_released,
+                      min(obligor) FILTER (WHERE operation = {maker_of("lot")}) AS first_obligor,
+                      sum(amount) FILTER (WHERE debit = {AVAILABLE} AND credit IN {FORFEITED}) AS forfeited
                FROM lines WHERE lot <> 0 GROUP BY lot) m ON m.lot = l.id
     ORDER BY l.bucket, l.member
 """)  # noqa: S608 - an expression
@@ -56,6 +59,8 @@ def _differing(row: Any, changed: dict[int, LotSet] | None, *, arms_at_release: 
     """What of a lot is not as its operations say; `changed` as `_Changes.of` gives it."""
     if row.outcome is None or row.refusal:
         return ["was made by no operation"]
+    if row.forfeited != row.forfeits:
+        return [f"has forfeited {row.forfeited}; its lines: {row.forfeits}"]
     lot = _made(row)
     if lot is None or changed is None:
         return []

@@ -91,6 +91,15 @@ SAVE_LOTS: Final = update_of_all(
     WHERE l.ctid = n.place AND l.bucket = n.bucket AND l.member = n.member AND l.id = n.id
     """,
 )
+_FORFEIT: Final = update_of_all(
+    "forfeit",
+    """
+    UPDATE lots l SET forfeited = l.forfeited + n.points
+    FROM unnest($1::smallint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[])
+         AS n (bucket, member, expires_at, id, points)
+    WHERE l.bucket = n.bucket AND l.member = n.member AND l.expires_at = n.expires_at AND l.id = n.id
+    """,
+)
 _SAVE_HOLDS: Final = update_of_all(
     "save_holds",
     """
@@ -112,7 +121,7 @@ _SAVE_SLICES: Final = update_of_all(
 
 
 def _copy_into(table: Any) -> Statement:
-    columns = ", ".join(table.columns.keys())
+    columns = ", ".join(column.name for column in table.columns if column is not lots.c.forfeited)
     return Statement(f"copy_{table.name}", f"COPY {table.name} ({columns}) FROM STDIN (FORMAT binary)")
 
 
@@ -160,6 +169,7 @@ def write_changes(flight: Flight, changes: Changes) -> None:
     _move_lots(flight, changes.changed_lots)
     _move_holds(flight, changes.changed_holds)
     save_changes(flight, changes.reset_lots, changes.reset_holds, changes.merged)
+    _forfeit(flight, [each for each in (*changes.new_lots, *changes.changed_lots) if each[1].forfeits])
     save_transits(flight, changes.sent, changes.concluded)
     _move_frozen(flight, changes.frozen)
     counter_store.save(flight, changes.counts)
@@ -223,6 +233,17 @@ def _move_lots(flight: Flight, changed: Sequence[tuple[int, Lot]]) -> None:
             bigints([lot.available for _, lot in changed]),
             instants([_or_never(lot.armed_at) for _, lot in changed]),
             places([lot.place for _, lot in changed]),
+        )
+
+
+def _forfeit(flight: Flight, changed: Sequence[tuple[int, Lot]]) -> None:
+    if changed:
+        flight.run(
+            _FORFEIT,
+            *of_members([member for member, _ in changed]),
+            instants([instant(lot.expires_at) for _, lot in changed]),
+            bigints([lot.id for _, lot in changed]),
+            bigints([lot.forfeits for _, lot in changed]),
         )
 
 

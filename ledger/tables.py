@@ -192,6 +192,7 @@ lots = Table(
     Column("available_at", INSTANT),
     Column("armed_at", INSTANT),
     Column("parent", BigInteger),
+    Column("forfeited", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("bucket", "member", "expires_at", "id"),
     CheckConstraint("pending >= 0 AND available >= 0", name="floor"),
     postgresql_with={"fillfactor": "85"},

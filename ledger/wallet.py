@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS_KINDS, REDEEMED
+from .accounts import AVAILABLE, CLAWBACK_DUE, FORFEITED, HELD, PENDING, POINTS_KINDS, REDEEMED
 from .binary import INFINITY, instant
 from .counters import Count, Key, note
 from .dues import Due
@@ -123,6 +123,8 @@ class Wallet(msgspec.Struct, gc=False):
                 lot.pending -= points
             elif debit == AVAILABLE:
                 lot.available -= points
+                if credit in FORFEITED:
+                    lot.forfeits += points
             if credit == PENDING:
                 lot.pending += points
             elif credit == AVAILABLE:

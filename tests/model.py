@@ -52,11 +52,14 @@ NO_GOODS = ModelGoods()
 
 @dataclass
 class ModelHold:
+    """`payers` are the obligors of what was captured, by lot; of a lot that the hold still has, today's."""
+
     partner: int
     expires_at: int
     slices: list[tuple[ModelLot, int]]
     state: str = "open"
     captured: list[tuple[ModelLot, int]] = field(default_factory=list)
+    payers: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -71,7 +74,10 @@ class ModelPurchase:
 
 @dataclass
 class ModelOperation:
-    """An earn with its lot, a burn with what it took, a hold, or a capture of one; `back` came back."""
+    """An earn with its lot, a burn with what it took, a hold, or a capture of one; `back` came back.
+
+    `payers` are the obligors of what a burn took, by lot.
+    """
 
     kind: str
     partner: int
@@ -79,6 +85,7 @@ class ModelOperation:
     purchase: ModelPurchase
     lot: ModelLot | None = None
     taken: list[tuple[ModelLot, int]] = field(default_factory=list)
+    payers: dict[int, int] = field(default_factory=dict)
     hold: ModelHold | None = None
     back: int = 0
     state: str = "posted"
@@ -112,6 +119,7 @@ class ModelWallet:
     operations: list[ModelOperation] = field(default_factory=list)
     purchases: dict[tuple[int, int], ModelPurchase] = field(default_factory=dict)
     debts: list[ModelDebt] = field(default_factory=list)
+    forfeits: list[tuple[ModelLot, int]] = field(default_factory=list)
     is_frozen: bool = False
 
 
@@ -199,7 +207,8 @@ class ModelLedger:
         for lot, share in taken:
             self._flow("burn", lot, redeemer, share)
         purchase = self._purchase(wallet, redeemer, goods)
-        self._post(wallet, ModelOperation(kind, redeemer, points, purchase, taken=taken))
+        payers = {id(lot): lot.obligor for lot, _ in taken}
+        self._post(wallet, ModelOperation(kind, redeemer, points, purchase, taken=taken, payers=payers))
         return "OK"
 
     def grant(self, member: int, issuer: int, points: int, life_hours: int) -> str:
@@ -220,6 +229,7 @@ class ModelLedger:
             return "INSUFFICIENT_POINTS"
         for lot, share in self._take_from(own, -points):
             self._flow("adjust_down", lot, 0, share)
+            wallet.forfeits.append((lot, share))
         return "OK"
 
     def authorize(
@@ -255,6 +265,7 @@ class ModelLedger:
             wanted -= part
             self._flow("burn", lot, partner, part)
             join(hold.captured, lot, part)
+            hold.payers[id(lot)] = lot.obligor
             if share > part:
                 rest.append((lot, share - part))
         hold.slices = rest
@@ -320,6 +331,8 @@ class ModelLedger:
                 self._flow("novate_out", lot, 0, owed)
                 lot.obligor = successor
                 self._flow("novate_in", lot, 0, owed)
+        for hold in wallet.holds:
+            hold.payers |= {id(lot): lot.obligor for lot, _ in hold.slices}
         return "OK"
 
     def arrive(self) -> None:
@@ -573,6 +586,7 @@ class ModelLedger:
         for lot in wallet.lots:
             if not lot.is_pending and lot.points and lot.is_armed and lot.expires_at <= self.now:
                 self._flow("expire", lot, 0, lot.points)
+                wallet.forfeits.append((lot, lot.points))
                 lot.points = 0
 
 

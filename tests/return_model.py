@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.model import ModelDebt, ModelLedger, ModelLot, ModelOperation, ModelWallet, join
 
 
@@ -51,7 +53,7 @@ class ReturningLedger(ModelLedger):
             if each.kind == "earn":
                 points = max(each.points * back // goods.milli - each.back, 0)
                 each.back += points
-                self._claw(wallet, each, points)
+                self._claw(wallet, each, points, each.back - points)
         due = max(money, purchase.money) - purchase.money
         purchase.returned, purchase.money = back, purchase.money + due
         self._credited(wallet, filled)
@@ -80,7 +82,7 @@ class ReturningLedger(ModelLedger):
         operation.state = "reversed"
         filled = []
         if operation.kind == "earn":
-            self._claw(wallet, operation, operation.points)
+            self._claw(wallet, operation, operation.points, 0)
         else:
             taken, points, _ = _burned(operation)
             if hold is not None and hold.state == "open":
@@ -103,15 +105,26 @@ class ReturningLedger(ModelLedger):
         for lot in last_first[operation.back : operation.back + points]:
             join(back, lot, 1)
         operation.back += points
+        payers = operation.payers if operation.hold is None else operation.hold.payers
         for lot, share in back:
-            self._flow("burn_return", lot, operation.partner, share)
+            payer = replace(lot, obligor=payers[id(lot)])
+            self._flow("burn_return", payer, operation.partner, share)
+            if payer.obligor != lot.obligor:
+                self._flow("novate_out", payer, 0, share)
+                self._flow("novate_in", lot, 0, share)
         return [(self._put(wallet, lot, share), share) for lot, share in back]
 
-    def _claw(self, wallet: ModelWallet, earn: ModelOperation, points: int) -> None:
-        """Its own lot first, pending or not, then lots like it; what is missing is owed."""
+    def _claw(self, wallet: ModelWallet, earn: ModelOperation, points: int, before: int) -> None:
+        """Its own lot first, pending or not, then lots like it; what is missing is owed.
+
+        What had expired or was corrected away is not there to be taken: it comes last of all.
+        """
         lot = earn.lot
         if lot is not None:
-            left = self._take_alike(wallet, [lot], lot.issuer, lot.obligor, points)
+            forfeited = sum(share for each, share in wallet.forfeits if lot in (each, each.parent))
+            takable = earn.points - forfeited
+            real = min(before + points, takable) - min(before, takable)
+            left = self._take_alike(wallet, [lot], lot.issuer, lot.obligor, real)
             wallet.debts.append(ModelDebt(lot, lot.obligor, left))
 
 

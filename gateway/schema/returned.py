@@ -54,6 +54,9 @@ class Returned:
     points_due: Points = strawberry.field(
         description="Of these, points that were gone: owed, and taken from the next that become available."
     )
+    points_forfeited: Points = strawberry.field(
+        description="Earned points that had expired or been corrected away: nothing is taken back for them."
+    )
     money_due: Money | None = strawberry.field(
         description="Money to be paid back, in all; null for a reversal, which is about no goods."
     )
@@ -79,6 +82,7 @@ def returned_of(known: KnownReturn, currency: str) -> Returned:
         points_cancelled=known.cancelled,
         points_clawed_back=known.taken,
         points_due=known.due,
+        points_forfeited=known.forfeited,
         money_due=money_of(known.money_micro, currency) if known.lines else None,
     )
 

@@ -90,13 +90,14 @@ def return_purchase(wallet: Wallet, command: ReturnPurchase, situation: Situatio
                 part.id,
                 given.get(part.id, 0),
                 situation,
+                before=purchases.points_back(part.id),
                 children=restored.children,
                 restored=restored.by_lot(),
             )
     return Journal(
         kind="return",
         points=sum(lot.points for lot in restored.lots),
-        lines=restored.lines + taken.lines,
+        lines=restored.lines + restored.relieving + taken.lines,
         new_lots=restored.children,
         undoes=Undoing(
             Returned(
@@ -106,6 +107,7 @@ def return_purchase(wallet: Wallet, command: ReturnPurchase, situation: Situatio
                 taken=taken.taken,
                 due=taken.due.points if taken.due else 0,
                 lots=restored.lots,
+                forfeited=taken.forfeited,
             ),
             tuple(marks),
             min(part.origin_period for part in parts),
@@ -126,10 +128,10 @@ def named(wallet: Wallet, operation: int, partner: int) -> tuple[Purchases, Orig
 def redemption(wallet: Wallet, part: Original, restored: int, points: int) -> Redemption:
     """What a burn, or a hold by its captures, redeemed; `restored` of it came back, `points` are to."""
     if part.kind == "burn":
-        slices: Sequence[tuple[int, int]] = [(taken.lot, taken.points) for taken in part.slices]
+        slices = [(taken.lot, taken.points, taken.obligor) for taken in part.slices]
         return Redemption(part.partner, part.terms, slices, restored, points)
     hold = wallet.holds[part.id]
-    slices = [(taken.lot, taken.captured) for taken in hold.slices if taken.captured]
+    slices = [(taken.lot, taken.captured, taken.obligor) for taken in hold.slices if taken.captured]
     return Redemption(hold.partner, hold.terms, slices, restored, points)
 
 

@@ -61,7 +61,7 @@ def _releasing(wallet: Wallet, original: Original, situation: Situation) -> Jour
     )
     return _journal(
         original,
-        lines + restored.lines,
+        lines + restored.lines + restored.relieving,
         children=children + restored.children,
         restored=restored,
         voids=hold.left,
@@ -70,7 +70,9 @@ def _releasing(wallet: Wallet, original: Original, situation: Situation) -> Jour
 
 def _restoring(wallet: Wallet, original: Original, points: int, situation: Situation) -> Journal:
     restored = restore(wallet, [redemption(wallet, original, 0, points)], situation)
-    return _journal(original, restored.lines, children=restored.children, restored=restored)
+    return _journal(
+        original, restored.lines + restored.relieving, children=restored.children, restored=restored
+    )
 
 
 def _journal(
@@ -98,6 +100,7 @@ def _journal(
                 taken=taken.taken,
                 due=taken.due.points if taken.due else 0,
                 lots=restored.lots,
+                forfeited=taken.forfeited,
             ),
             (Mark(original.id, WHOLE, 0, undone, 0),),
             original.origin_period,

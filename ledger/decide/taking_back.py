@@ -16,12 +16,13 @@ from .situation import Situation
 
 
 class TakenBack(msgspec.Struct, frozen=True):
-    """The lines that take points back, and how many were pending, available, and out of reach."""
+    """The lines that take points back, and how many were pending, available, out of reach, and forfeited."""
 
     lines: tuple[Line, ...] = ()
     cancelled: int = 0
     taken: int = 0
     due: Due | None = None
+    forfeited: int = 0
 
 
 def take_back(
@@ -30,21 +31,27 @@ def take_back(
     points: int,
     situation: Situation,
     *,
+    before: int = 0,
     children: Sequence[Lot] = (),
     restored: Mapping[int, int],
 ) -> TakenBack:
-    """Take `points` that the operation `earn` gave.
+    """Take `points` that the operation `earn` gave, of which so many were taken `before`.
 
     Its pending points go first, then what its lot has available, then lots of the same issuer
     and obligor, soonest to expire first, each at its own tariff. The rest is owed. What the same
     journal has just `restored`, by lot, counts as there, in `children` as in lots that were there.
+
+    What had expired, or was corrected away, is not taken: nobody got anything for it, so that to owe it
+    would pay its obligor for nothing. It comes last, so that parts still add up to the whole.
     """
     if not points:
         return TakenBack()
     own = wallet.lots[lot_id(earn, 0)]
-    cancelled = min(points, own.pending)
+    takable = own.earned - _forfeited(wallet, own.id)
+    real = min(before + points, takable) - min(before, takable)
+    cancelled = min(real, own.pending)
     lines = [of_lot(PENDING, CANCELLED, own, cancelled)] if cancelled else []
-    left = points - cancelled
+    left = real - cancelled
     alike = [
         lot
         for lot in (*wallet.lots.values(), *children)
@@ -59,4 +66,11 @@ def take_back(
     if left:
         lines.append(of_lot(CLAWBACK_DUE, CANCELLED, own, left))
         due = Due(situation.operation, own.issuer, own.obligor, own.tariff, earn, left, left)
-    return TakenBack(tuple(lines), cancelled, points - cancelled - left, due)
+    return TakenBack(tuple(lines), cancelled, real - cancelled - left, due, points - real)
+
+
+def _forfeited(wallet: Wallet, own: int) -> int:
+    """Points that have left the lot `own`, or a child of it in this wallet, without use to the member."""
+    assert wallet.purchases is not None, "whoever takes back looked back"
+    now = sum(lot.forfeits for lot in wallet.lots.values() if own in (lot.id, lot.parent))
+    return wallet.purchases.forfeited.get(own, 0) + now

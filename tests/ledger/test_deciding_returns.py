@@ -41,6 +41,7 @@ from .builders import (
     a_return,
     a_reversal,
     a_void,
+    an_adjustment,
     an_authorization,
     an_earn,
     an_item,
@@ -86,6 +87,48 @@ def test_a_returned_earn_takes_back_the_points_of_its_lot() -> None:
         ),
     )
     assert (outcome.balance.available, outcome.balance.clawback_due) == (35, 0)
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=3), st.booleans())
+@settings(deadline=None)
+def test_what_expired_is_taken_last_and_moves_nothing_in_however_many_parts(
+    pieces: list[int], is_corrected: bool
+) -> None:
+    """Of 90 points 60 were spent and the rest expired, or some was corrected away before that."""
+    items = (an_item(pieces=9, points_earned=90),)
+    ledger = a_ledger(an_earn(300, partner=A, obligor=8, expires_at=FAR))
+    purchase = accepted(ledger, an_earn(90, obligor=A, items=items, expires_at=START + 2 * DAY)).operation
+    accepted(ledger, a_burn(60))
+    if is_corrected:
+        accepted(ledger, an_adjustment(-10, obligor=A))
+    go_to(ledger, 2)
+
+    outcomes = [accepted(ledger, a_return(purchase, (0, each * 1_000))) for each in pieces]
+    if sum(pieces) < 9:
+        outcomes.append(accepted(ledger, a_return(purchase)))
+
+    backs = [outcome.returned for outcome in outcomes if outcome.returned is not None]
+    assert [back.forfeited > 0 for back in backs] == sorted(back.forfeited > 0 for back in backs)
+    assert sum(back.forfeited for back in backs) == 30
+    assert sum(back.due for back in backs) == 60
+    assert outcomes[-1].balance.available == 300
+    assert outcomes[-1].balance.clawback_due == 60
+
+
+def test_points_that_came_back_too_late_and_expired_once_more_are_not_owed_either() -> None:
+    ledger = a_ledger()
+    purchase = accepted(ledger, an_earn(50, obligor=A, expires_at=START + 2 * DAY)).operation
+    burn = accepted(ledger, a_burn(20)).operation
+    go_to(ledger, 3)
+    accepted(ledger, a_return(burn, partner=B))
+    go_to(ledger, 30)
+
+    outcome = accepted(ledger, a_return(purchase))
+
+    assert last(ledger).lines == ()
+    assert outcome.returned is not None
+    assert outcome.returned.forfeited == 50
+    assert outcome.balance.clawback_due == 0
 
 
 def test_its_own_lot_gives_before_others_though_it_expires_last() -> None:
@@ -296,20 +339,20 @@ def test_points_whose_lots_have_expired_come_back_to_children_for_a_fortnight() 
 def test_parts_restored_one_after_another_are_the_whole_from_its_end(
     sizes: list[int], asked: list[int]
 ) -> None:
-    slices = list(enumerate(sizes))
+    slices = [(lot, size, B) for lot, size in enumerate(sizes)]
     restored, back = 0, []
     for points in [*asked, sum(sizes)]:
         part = min(points, sum(sizes) - restored)
-        back += [lot for lot, share in newest_first(slices, restored, part) for _ in range(share)]
+        back += [lot for lot, share, _ in newest_first(slices, restored, part) for _ in range(share)]
         restored += part
 
-    assert back == [lot for lot, size in reversed(slices) for _ in range(size)]
+    assert back == [lot for lot, size, _ in reversed(slices) for _ in range(size)]
 
 
 def test_more_than_was_redeemed_is_a_fault_of_ours() -> None:
-    assert newest_first([(1, 5), (2, 5)], 3, 7) == [(2, 2), (1, 5)]
+    assert newest_first([(1, 5, A), (2, 5, B)], 3, 7) == [(2, 2, B), (1, 5, A)]
     with pytest.raises(ValueError, match=r"^more points are to be restored than were redeemed$"):
-        newest_first([(1, 5), (2, 5)], 3, 8)
+        newest_first([(1, 5, A), (2, 5, B)], 3, 8)
 
 
 # What a purchase is

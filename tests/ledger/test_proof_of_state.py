@@ -101,6 +101,7 @@ OF_HOME = [
     ("UPDATE lots SET armed_at = armed_at + interval '1 second' WHERE tariff = 5", "lot_dates"),
     ("UPDATE lots SET available_at = '2026-12-01' WHERE member = {m} AND pending > 0", "lot_dates"),
     ("UPDATE lots SET parent = 1 WHERE tariff = 5", "lot_dates"),
+    ("UPDATE lots SET forfeited = forfeited + 1 WHERE tariff = 5", "lot_dates"),
     ("UPDATE lots SET expires_at = expires_at + interval '1 day' WHERE member = {other}", "lot_dates"),
     ("UPDATE lots SET available_at = '2026-12-01' WHERE member = {other} AND pending > 0", "lot_dates"),
     ("UPDATE slices SET captured = released, released = captured WHERE released > 0", "slice_lines"),

@@ -5,7 +5,10 @@ Redemption value 0.9275, issue price 0.95, fee 1.5 %. A funds at redemption, B a
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from ledger import Balance, Ledger
 from ledger import proof as points_proof
@@ -13,7 +16,7 @@ from ledger.kernel.database import Database
 from ledger.kernel.ids import OPERATOR, compose
 from settlement import issued, periods, proof
 from settlement.close import advance
-from tests.ledger.builders import a_burn, a_return, an_earn, an_item
+from tests.ledger.builders import a_burn, a_novation, a_return, an_earn, an_item
 from tests.settlement.coalition import ENDS, STAFF, Coalition
 from tests.settlement.test_close import money
 
@@ -126,6 +129,45 @@ async def test_what_is_recovered_is_paid_to_who_paid_for_the_lost_points(
     }
     assert set((await reserved(database)).values()) == {0}
     assert await ledger.balance(MEMBER) == Balance()
+
+
+async def test_what_expired_is_not_owed_and_nobody_is_paid_for_it(
+    coalition: Coalition, ledger: Ledger, database: Database
+) -> None:
+    """Of 100 points 40 were spent: the 60 that expired cost A nothing, so A may not get them from others."""
+    trade = Trade(coalition, ledger)
+    purchase = await trade.earn("A", 100, expires_at=ENDS[1] - timedelta(days=9))
+    await trade.burn("D", 40)
+    await ledger.advance(ENDS[1] - timedelta(days=9))
+    await trade.give_back("A", purchase)
+    assert await ledger.balance(MEMBER) == Balance(clawback_due=40)
+
+    await trade.earn("D", 100)
+
+    # A paid 37.10 for the burn and gets as much out of D's reserve.
+    # D: 95.00 at issue, less 37.10 for the burn, plus the fee of 0.5565 on it.
+    assert await charges(database, coalition, ledger, 1) == {"O": -58.4565, "D": 58.4565}
+    assert await ledger.balance(MEMBER) == Balance(available=60)
+
+
+@pytest.mark.parametrize(("shop", "successor"), [("B", "O"), ("D", "D")], ids=["no fee", "a fee"])
+async def test_a_burn_comes_back_with_its_fee_though_another_answers_for_its_points_by_now(
+    coalition: Coalition, ledger: Ledger, database: Database, shop: str, successor: str
+) -> None:
+    """B's points are redeemed at B without a fee, or at D with one; then they become somebody else's."""
+    trade = Trade(coalition, ledger)
+    await trade.earn("B", 150)
+    burn = await trade.burn(shop, 100)
+    leaver, successor_id = coalition.partners["B"], coalition.partners[successor]
+    novated = a_novation(leaver, successor_id, tariff=coalition.tariffs["B"], member=MEMBER)
+    assert (await ledger.submit(novated)).refused is None
+
+    await trade.give_back(shop, burn)
+
+    # B has given 150 points at 0.95 after all; what is reserved for them is its successor's.
+    assert await charges(database, coalition, ledger, 1) == {"O": -142.5, "B": 142.5}
+    assert await reserved(database) == {leaver: 0, successor_id: 139.125}
+    assert await ledger.balance(MEMBER) == Balance(available=150)
 
 
 async def test_a_debt_alone_moves_no_money_until_it_is_recovered(
