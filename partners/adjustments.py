@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger import Adjust, Ledger
+from ledger import Adjust, Ledger, Refused
 from ledger.kernel.database import Database
 from ledger.kernel.ids import OPERATOR
 from ledger.kernel.refusals import InvalidInput, Refusal, Throttled
@@ -27,6 +27,7 @@ from .directory import Directory
 from .events import record
 from .names import name
 from .notes import MAX_TEXT, Note, encode_note
+from .till import PARTNER_SUSPENDED
 
 __all__ = ["LIFETIME", "Proposal", "adjusters", "approve", "page", "post", "propose"]
 
@@ -114,6 +115,8 @@ async def propose(
         raise InvalidInput("an adjustment gives or takes points", field=("points",))
     if proposal.obligor != OPERATOR:
         directory.partner(proposal.obligor)
+    if proposal.points > 0 and _is_suspended(directory, proposal.obligor):
+        raise InvalidInput("a suspended partner pays for no new points", field=("obligor",))
     zone, terms = directory.programme.zone, directory.programme.defaults
     agreement = directory.agreement_at(proposal.obligor, at)
     days = (agreement.terms if agreement else terms).lot_lifetime_days
@@ -159,6 +162,10 @@ async def approve(
     return approved
 
 
+def _is_suspended(directory: Directory, obligor: int) -> bool:
+    return obligor != OPERATOR and directory.partner(obligor).is_suspended
+
+
 async def _is_one_person(connection: AsyncConnection, maker: str, approver: str) -> bool:
     """Whether two principals are one pair of eyes: the same, or one has the secret of the other.
 
@@ -169,15 +176,21 @@ async def _is_one_person(connection: AsyncConnection, maker: str, approver: str)
     return approver in await creators_of(connection, maker)
 
 
-async def post(database: Database, ledger: Ledger, adjustment: Adjustment, *, at: datetime) -> Adjustment:
+async def post(
+    database: Database, ledger: Ledger, directory: Directory, adjustment: Adjustment, *, at: datetime
+) -> Adjustment:
     """Move the points of an approved adjustment, if that has not been done, and tell what became of it.
+
+    A partner that was suspended meanwhile, perhaps for good, pays for no new points: `PARTNER_SUSPENDED`.
 
     Raises `Throttled` when the ledger cannot take it now: the approval stands, and asking again goes on.
     """
     assert adjustment.approved_by is not None, "only what is approved is posted"
     if adjustment.operation is not None or adjustment.refusal is not None:
         return adjustment
-    outcome = await ledger.submit(_command(adjustment, adjustment.approved_by, at))
+    pays = adjustment.points > 0 and _is_suspended(directory, adjustment.obligor)
+    command = _command(adjustment, adjustment.approved_by, at, PARTNER_SUSPENDED if pays else None)
+    outcome = await ledger.submit(command)
     if outcome.refused is not None and outcome.refused.retryable:
         raise Throttled(outcome.refused.message)
     recorded = await ledger.operation(outcome.operation)
@@ -207,7 +220,7 @@ async def _record(
     await record(connection, kind, at=at, partner=partner, body=body)
 
 
-def _command(adjustment: Adjustment, approved_by: str, at: datetime) -> Adjust:
+def _command(adjustment: Adjustment, approved_by: str, at: datetime, refused: Refused | None) -> Adjust:
     note = Note(
         by=adjustment.proposed_by,
         approved_by=approved_by,
@@ -222,6 +235,7 @@ def _command(adjustment: Adjustment, approved_by: str, at: datetime) -> Adjust:
         occurred_at=at,
         partner=adjustment.obligor,
         detail=encode_note(note),
+        refused=refused,
         points=adjustment.points,
         obligor=adjustment.obligor,
         tariff=adjustment.tariff,

@@ -103,7 +103,8 @@ class AdjustInput:
     )
     obligor: strawberry.ID | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The partner who pays for them, or whose points are taken; the operator, if left out.",
+        description="The partner who pays for them, or whose points are taken; the operator, if left out. "
+        "Suspended, it pays for none.",
     )
     reason: AdjustmentReason = strawberry.field(description="Why.")
     text: str = strawberry.field(description="Why, in words; 1 to 1,000 characters on one line.")
@@ -179,7 +180,7 @@ class AdjustmentMutation:
         answered = await write.do(act, KnownAdjustment)
         services = context.services
         posted = await known_adjustments.post(
-            services.database, services.ledger, answered.answer, at=context.now
+            services.database, services.ledger, context.directory, answered.answer, at=context.now
         )
         shown = adjustment_of(context, posted)
         return AdjustmentPayload(adjustment=shown, replayed=answered.replayed, user_errors=[])

@@ -343,6 +343,30 @@ async def test_an_adjustment_below_zero_is_refused_for_good(coalition: Coalition
     await holds(coalition)
 
 
+async def test_a_suspended_partner_pays_for_no_new_points(coalition: Coalition) -> None:
+    """Once it has left nobody would take them over; what is taken from it still goes."""
+    await coalition.do("earn", OPERATION, an_earn(coalition))
+    gives, takes = [
+        (await coalition.do("adjust", ADJUSTMENT, a_proposal(points), as_="operator"))["adjustment"]
+        for points in (40, -40)
+    ]
+    suspension = {"idempotencyKey": a_key(), "partner": partner_id(1), "reason": "it leaves"}
+    await coalition.do("suspendPartner", "userErrors { code }", suspension, as_="operator")
+
+    late = await coalition.do("adjust", ADJUSTMENT, a_proposal(), as_="operator")
+    refused = await coalition.do("approveAdjustment", ADJUSTMENT, an_approval(gives), as_="finance")
+    taken = await coalition.do("approveAdjustment", ADJUSTMENT, an_approval(takes), as_="finance")
+
+    assert late["userErrors"] == [{"code": "INVALID_INPUT", "field": ["obligor"]}]
+    assert (refused["adjustment"]["state"], refused["adjustment"]["refusal"]) == (
+        "REFUSED",
+        "PARTNER_SUSPENDED",
+    )
+    assert taken["adjustment"]["state"] == "POSTED"
+    assert (await coalition.services.ledger.balance(coalition.member)).available == 60
+    await holds(coalition)
+
+
 async def test_the_operator_limits_the_programme_and_an_agreement(coalition: Coalition) -> None:
     limited = await coalition.do(
         "limitProgramme",
