@@ -45,7 +45,7 @@ class Canned:
         plain = foresee(commands, at, arms_at_release=True)
         burning = sorted({command.member for command in commands if isinstance(command, Burn)})
         self._rows: dict[Statement, list[Row]] = {
-            store.LOCK_HEADS: [(b, 10, 100, 1, now - 1, bytes(32), False, 0, now) for b in buckets],
+            store.LOCK_HEADS: [(b, 10, 100, 1, now - 1, bytes(32), False, 0, now, now) for b in buckets],
             store.MOVE_WALLETS: [_moved(member, gain, soon) for member, gain in plain.items()],
             store.FIRST_LOTS: [(*_wallet(member, soon), *_lot(member, now, soon)) for member in burning],
         }

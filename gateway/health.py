@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from ledger.kernel.clock import MOST_AHEAD, WallClock
 from ledger.kernel.database import Database
 
 from .migrations.upgrade import pending
 from .unable import Unable
+
+_SHOWN: Final = select(func.clock_timestamp())
 
 
 def routes(database: Database) -> list[Route]:
@@ -25,7 +30,7 @@ async def _healthz(_request: Request) -> Response:
 
 
 def _readyz_of(database: Database) -> Callable[[Request], Awaitable[Response]]:
-    """Ready means: PostgreSQL answers and has this code's migrations.
+    """Ready means: PostgreSQL answers, has this code's migrations, and shows the same time as this machine.
 
     The queue is not asked: without it tills go on, and jobs run later.
     """
@@ -34,11 +39,19 @@ def _readyz_of(database: Database) -> Callable[[Request], Awaitable[Response]]:
         try:
             async with database.writer.connect() as connection:
                 missing = await pending(connection)
+                shown = (await connection.execute(_SHOWN)).scalar_one()
         except (SQLAlchemyError, OSError):
             return _answer("PostgreSQL does not answer")
         except Unable as reason:
             return _answer(str(reason))
-        return _answer(f"migrations are missing: {', '.join(missing)}" if missing else None)
+        if missing:
+            return _answer(f"migrations are missing: {', '.join(missing)}")
+        apart = WallClock().now() - shown
+        if abs(apart) > MOST_AHEAD:
+            return _answer(
+                f"this machine's clock and PostgreSQL's are {abs(apart).total_seconds():.0f} s apart"
+            )
+        return _answer(None)
 
     return readyz
 

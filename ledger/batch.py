@@ -25,6 +25,7 @@ from .fence import Calendar
 from .foreseen import foresee
 from .holds import Hold
 from .journal import Journal
+from .kernel.clock import MOST_AHEAD
 from .kernel.packing import integer
 from .kernel.refusals import Refusal
 from .kernel.wire import Flight, ServerRefused, Wire
@@ -98,7 +99,7 @@ async def run(
         else:
             foreseen = foresee(commands, now(), arms_at_release=calendar.notice_days is None)
             loaded = await lock(wire, commands, (), foreseen, now(), appetite)
-        at = loaded.driven_at if clock_is_driven else now()
+        at = loaded.driven_at if clock_is_driven else min(now(), loaded.server_at + MOST_AHEAD)
         latest = loaded.latest(at)
         if not calendar_is_fresh and not calendar.reaches(latest):
             raise CalendarOutrun

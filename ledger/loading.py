@@ -41,15 +41,16 @@ Row = tuple[Any, ...]
 class Loaded(msgspec.Struct):
     """What the database says about the commands of a batch, before any is decided.
 
-    `driven_at` is the row of the driven clock. `keys` gives for a claim the operation that made it
-    and when, in microseconds. `whole` are the members of whom all lots with points are read, `burning`
-    those of whom the first few are, and the points that they burn. Of what was not loaded of a member,
-    `rest_due_at` says when the first falls due, never too late, and `unread_from` the turn before which no
-    lot has points. `moved` are the wallets that stand already as foreseen.
+    `driven_at` is the row of the driven clock, `server_at` what PostgreSQL's own clock said. `keys` gives for
+    a claim the operation that made it and when, in microseconds. `whole` are the members of whom all lots
+    with points are read, `burning` those of whom the first few are, and the points that they burn. Of what
+    was not loaded of a member, `rest_due_at` says when the first falls due, never too late, and `unread_from`
+    the turn before which no lot has points. `moved` are the wallets that stand already as foreseen.
     """
 
     heads: dict[int, Head]
     driven_at: datetime
+    server_at: datetime
     keys: dict[bytes, tuple[int, int]]
     balances: dict[int, Row]
     lots: dict[int, list[Row]]
@@ -153,6 +154,7 @@ async def lock(
     loaded = Loaded(
         heads={row[0]: store.head(row) for row in rows(heads)},
         driven_at=point_in_time(rows(heads)[0][8]),
+        server_at=point_in_time(rows(heads)[-1][9]),
         keys={claim_of(row[0], row[1]): (row[2], row[3]) for row in rows(known)},
         balances={row[0]: row for row in rows(balances)},
         lots=_by_first(rows(lots)),

@@ -41,11 +41,11 @@ LOCK_HEADS: Final = Statement(
     "lock_heads",
     """
     SELECT h.bucket, h.height, h.operations, h.period, h.recorded_at, h.hash, h.fenced IS NOT NULL, h.folded,
-           c.now
+           c.now, clock_timestamp()
     FROM heads h CROSS JOIN clock c
     WHERE h.bucket = ANY($1::smallint[]) ORDER BY h.bucket FOR UPDATE OF h
     """,
-    "h q q i q 32s ? q q",
+    "h q q i q 32s ? q q q",
 )
 KEYS: Final = Statement(
     "keys",
@@ -276,8 +276,8 @@ def of_lots(pinned: Sequence[tuple[int, int]]) -> Params:
 
 
 def head(row: Row) -> Head:
-    """A row of `LOCK_HEADS` without its clock."""
-    bucket, height, sequence, period, recorded_at, hash_, is_fenced, folded, _ = row
+    """A row of `LOCK_HEADS` without its clocks."""
+    bucket, height, sequence, period, recorded_at, hash_, is_fenced, folded, _, _ = row
     return Head(bucket, height, sequence, period, point_in_time(recorded_at), hash_, is_fenced, folded)
 
 

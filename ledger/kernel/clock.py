@@ -7,8 +7,12 @@ refreshes it; the lanes read the row itself in the transaction that writes.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+MOST_AHEAD: Final = timedelta(seconds=5)
+"""How far ahead of PostgreSQL's clock a machine's is believed: what is recorded is never taken back, so that
+one wrong clock would end periods and expire points for everybody."""
 
 
 class Clock(Protocol):

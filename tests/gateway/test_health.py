@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -43,6 +44,18 @@ async def test_a_process_without_its_migrations_lives_and_is_not_ready(
     assert lives.status_code == 200
     assert ready.status_code == 503
     assert ready.json()["problem"].startswith("migrations are missing: 0002")
+
+
+async def test_a_machine_whose_clock_is_wrong_is_not_ready(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "MOST_AHEAD", timedelta(microseconds=-1))
+
+    async with _client(database) as client:
+        ready = await client.get("/readyz")
+
+    assert ready.status_code == 503
+    assert ready.json()["problem"] == "this machine's clock and PostgreSQL's are 0 s apart"
 
 
 async def test_requests_are_counted_by_known_paths_only(database: Database) -> None:

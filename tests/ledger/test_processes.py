@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import update
+
 from ledger import Ledger, fence
+from ledger.kernel.clock import WallClock
 from ledger.kernel.database import Database
+from ledger.kernel.tables import clock
 from tests.servers import Urls
 
 from .builders import FAR, START, an_earn
@@ -57,6 +61,31 @@ async def test_a_process_whose_clock_is_behind_still_finds_a_place_for_history(
 
     assert codes([outcome]) == ["OK"]
     assert outcome.recorded_at == datetime(2026, 6, 1, tzinfo=UTC)
+
+
+class FastClock(WallClock):
+    """The clock of a machine that is a month ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=31)
+
+
+async def test_a_machine_whose_clock_is_ahead_takes_nobody_along(database: Database) -> None:
+    this = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    ends = (this + timedelta(days=32)).replace(day=1)
+    async with database.writer.begin() as connection:
+        await fence.extend(connection, [(1, this, ends), (2, ends, ends + timedelta(days=99))], "UTC")
+        await connection.execute(update(clock).values(now=this))  # history of this month may be made
+    ledger = Ledger(database, FastClock())
+    await ledger.start()
+
+    outcome = await ledger.submit(an_earn(5, occurred_at=this, expires_at=FAR + timedelta(days=999)))
+
+    recorded = await ledger.operation(outcome.operation)
+    await ledger.drain()
+    assert abs(outcome.recorded_at - datetime.now(UTC)) < timedelta(minutes=1)
+    assert recorded is not None
+    assert recorded.period == 1
 
 
 async def test_a_process_that_is_behind_is_told_the_present_when_it_drives_the_clock(
