@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 import structlog
-from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +20,7 @@ from . import store
 from .directory import PartnerUnknown
 from .events import record
 from .names import name as checked_name
-from .tables import novations
+from .tables import novations, partners
 
 log = structlog.get_logger()
 
@@ -118,13 +118,40 @@ async def drive_novation(
 
 
 async def drive_novations(database: Database, ledger: Ledger, *, at: datetime) -> int:
-    """Bring every novation that is not done further; how many there are."""
+    """Bring every novation that is not done further; how many there are.
+
+    One that was done is taken up again when its leaver answers for points after all.
+    """
+    async with database.writer.begin() as connection:
+        await _take_up_again(connection)
     async with database.writer.connect() as connection:
         query = select(novations.c.id).where(novations.c.done_at.is_(None)).order_by(novations.c.id)
         waiting = list(await connection.scalars(query))
     for id_ in waiting:
         await drive_novation(database, ledger, id_, at=at)
     return len(waiting)
+
+
+async def _take_up_again(connection: AsyncConnection) -> None:
+    """A gateway that was cut off for long posts late what it had accepted before the suspension.
+
+    A leaver that was reinstated since then has begun anew: what it gave is for another novation.
+    """
+    outstanding = {cell.obligor for cell in await stock.live(connection) if cell.points}
+    latest = (
+        select(func.max(novations.c.id))
+        .join(partners, partners.c.id == novations.c.leaver)
+        .where(novations.c.leaver.in_(outstanding), partners.c.suspended_at <= novations.c.begun_at)
+        .group_by(novations.c.leaver)
+    )
+    reopened = await connection.execute(
+        update(novations)
+        .where(novations.c.id.in_(latest), novations.c.done_at.is_not(None))
+        .values(done_at=None)
+        .returning(novations.c.id)
+    )
+    for row in reopened:
+        log.warning("novation_taken_up_again", novation=row.id)
 
 
 async def novations_of(connection: AsyncConnection, leaver: int) -> list[Novation]:

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from gateway.caller import Caller
+from gateway.worker import drive_novations
+from ledger import stock
 from members import enrol
 from partners import freeze_member
 from tests.gateway.coalition import Coalition, a_burn, a_key, an_earn, partner_id
+from tests.ledger import builders
 
 FRIEND = "+79160000001"
 TRANSFER = "transfer { operation points state balance { available } } replayed userErrors { code field }"
@@ -234,6 +237,36 @@ async def test_a_partner_leaves_and_the_operator_answers_for_its_points(coalitio
         as_="operator",
     )
     assert [each["reason"] for each in listed.data["novations"]] == ["the contract ended"]
+
+
+async def test_what_is_posted_late_for_a_partner_that_left_follows_the_rest(coalition: Coalition) -> None:
+    """A gateway that was cut off for a while posts what it had accepted before the partner was suspended."""
+    services = coalition.services
+    suspended = {"idempotencyKey": a_key(), "partner": partner_id(1), "reason": "it leaves"}
+    await coalition.do("suspendPartner", "userErrors { code }", suspended, as_="operator")
+    given = {"idempotencyKey": a_key(), "partner": partner_id(1), "reason": "the contract ended"}
+    await coalition.do("novatePartner", NOVATION, given, as_="operator")
+    await drive_novations(services)
+    at = services.clock.now()
+    common: dict[str, Any] = {
+        "member": coalition.member,
+        "occurred_at": at,
+        "expires_at": at + timedelta(days=99),
+    }
+    await services.ledger.submit(builders.an_earn(70, partner=1, obligor=1, tariff=1, terms=1, **common))
+
+    await drive_novations(services)
+    await drive_novations(services)
+
+    listed = await coalition.ask(
+        "query($p: ID!) { novations(partner: $p) { doneAt pointsLeft } }",
+        {"p": partner_id(1)},
+        as_="operator",
+    )
+    assert listed.data["novations"] == [{"doneAt": "2026-01-01T00:00:00Z", "pointsLeft": 0}]
+    async with services.database.writer.connect() as connection:
+        outstanding = {cell.obligor: cell.points for cell in await stock.live(connection) if cell.points}
+    assert outstanding == {0: 70}
 
 
 async def test_nothing_is_armed_where_nobody_is_told(coalition: Coalition) -> None:
