@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -45,6 +45,12 @@ class Hold(msgspec.Struct, gc=False):
     def left(self) -> int:
         """Points still held, over all slices."""
         return sum(part.left for part in self.slices)
+
+    def remains(self, without: Iterable[tuple[Slice, int]] = ()) -> list[tuple[Slice, int]]:
+        """What is left of each slice, (slice, points), `without` what is captured just now."""
+        taken = {part.ordinal: share for part, share in without}
+        remains = ((part, part.left - taken.get(part.ordinal, 0)) for part in self.slices)
+        return [(part, left) for part, left in remains if left]
 
 
 def take(slices: Sequence[Slice], points: int) -> list[tuple[Slice, int]]:

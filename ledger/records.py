@@ -23,7 +23,7 @@ _decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 class Recorded(msgspec.Struct, frozen=True):
     """One stored operation. `outcome`, the last field, is the first answer, as a repeat would get it.
 
-    `refusal` is a code, empty when it was accepted; `reference` the hold it used, 0 for none.
+    `refusal` is a code, empty when it was accepted; `reference` the hold or the transit it used, 0 for none.
     """
 
     id: int

@@ -91,7 +91,7 @@ operations = Table(
     Index("ix_operations_history", "member", "recorded_at", "id", "occurred_at"),
     postgresql_partition_by="RANGE (recorded_at)",
 )
-"""`reference` is the hold that the operation made or used, 0 for none; `refusal` a code or empty.
+"""`reference` is the hold or transit that the operation made or used, 0 for none; `refusal` a code or empty.
 
 Its columns and those of `lines` stand in the order in which they are packed and hashed.
 """

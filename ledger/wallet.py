@@ -99,6 +99,14 @@ class Wallet(msgspec.Struct, gc=False):
         ]
         return min([*turns, self.unread_from])
 
+    def held_by_lot(self) -> dict[int, int]:
+        """What holds have still pinned of each lot."""
+        held: dict[int, int] = {}
+        for hold in self.holds.values():
+            for part in hold.slices:
+                held[part.lot] = held.get(part.lot, 0) + part.left
+        return held
+
     def apply(self, journal: Journal, operation: int) -> None:
         """Take the journal's effect: lots and holds it makes, then every line."""
         for lot in journal.new_lots:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import count
 from typing import Final
 
 from ledger import Ledger, MoneyLine, PostMoney
@@ -27,7 +26,7 @@ async def post_money(ledger: Ledger, closing: Closing) -> None:
     The key names the frozen figures, so the same figures are posted once, by whoever comes first.
     """
     lines = closing.money_lines
-    for part, first in zip(count(1), range(0, len(lines), _LINES_AT_ONCE), strict=False):
+    for part, first in enumerate(range(0, len(lines), _LINES_AT_ONCE), start=1):
         command = _command(closing, part, lines[first : first + _LINES_AT_ONCE])
         outcome = await ledger.submit(command)
         if outcome.refused is not None:

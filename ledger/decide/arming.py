@@ -21,10 +21,7 @@ def arm_expiry(wallet: Wallet, command: ArmExpiry, situation: Situation) -> Jour
     are armed already, or empty, stay as they are; where a release arms, that is what arms.
     """
     notice_ends_at = end_of_day(situation.at, situation.zone, after_days=command.notice_days)
-    held: dict[int, int] = {}
-    for hold in wallet.holds.values():
-        for part in hold.slices:
-            held[part.lot] = held.get(part.lot, 0) + part.left
+    held = wallet.held_by_lot()
     changes: list[LotChange] = []
     restocks: list[Line] = []
     points = 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ledger.accounts import AVAILABLE, HELD, REDEEMED
 from ledger.commands import Authorize, Burn, Capture, Donate, Void
 from ledger.holds import Hold, Slice, take
@@ -74,7 +72,7 @@ def capture(wallet: Wallet, command: Capture, situation: Situation) -> Journal:
     back: tuple[Line, ...] = ()
     children: tuple[Lot, ...] = ()
     if closes and points < left:
-        back, children = give_back(wallet, hold, _remains(hold, captured), situation)
+        back, children = give_back(wallet, hold, hold.remains(captured), situation)
     return Journal(
         kind="capture",
         points=points,
@@ -89,7 +87,7 @@ def capture(wallet: Wallet, command: Capture, situation: Situation) -> Journal:
 def void(wallet: Wallet, command: Void, situation: Situation) -> Journal:
     """Give back everything that a hold has left: held → available, to the same lots."""
     hold = _open_hold(wallet, command)
-    lines, children = give_back(wallet, hold, _remains(hold, ()), situation)
+    lines, children = give_back(wallet, hold, hold.remains(), situation)
     return Journal(kind="void", points=hold.left, lines=lines, new_lots=children, hold=hold.id, closes=True)
 
 
@@ -122,12 +120,6 @@ def _open_hold(wallet: Wallet, command: Capture | Void) -> Hold:
     if not hold.is_open:
         raise HoldClosed
     return hold
-
-
-def _remains(hold: Hold, captured: Iterable[tuple[Slice, int]]) -> list[tuple[Slice, int]]:
-    taken = {part.ordinal: share for part, share in captured}
-    remains = ((part, part.left - taken.get(part.ordinal, 0)) for part in hold.slices)
-    return [(part, left) for part, left in remains if left]
 
 
 def _captured(hold: Hold, part: Slice, points: int) -> Line:

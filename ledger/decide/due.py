@@ -27,9 +27,8 @@ def next_due(wallet: Wallet, situation: Situation) -> Journal | None:
         return _release(released, at)
     for hold in sorted(wallet.holds.values(), key=lambda hold: hold.id):
         if hold.is_open and hold.expires_at == at:
-            remains = [(part, part.left) for part in hold.slices if part.left]
             lines, children = give_back(
-                wallet, hold, remains, Situation(situation.operation, at, situation.zone)
+                wallet, hold, hold.remains(), Situation(situation.operation, at, situation.zone)
             )
             return Journal(
                 kind="lapse",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from ledger.accounts import IN_TRANSIT, ISSUED
 from ledger.commands import Novate
 from ledger.journal import Journal, Line, LotChange, of_lot
@@ -22,7 +20,7 @@ def novate(wallet: Wallet, command: Novate, situation: Situation) -> Journal:
     """
     if command.leaver == command.successor:
         raise InvalidInput("an obligor is relieved by another one", field=("successor",))
-    held = _held(wallet)
+    held = wallet.held_by_lot()
     lots = sorted(
         (
             lot
@@ -41,15 +39,14 @@ def novate(wallet: Wallet, command: Novate, situation: Situation) -> Journal:
                     ISSUED, ISSUED, lot, lot.pending, obligor=command.successor, counterpart=command.leaver
                 )
             )
-        owed = lot.available + held[lot.id]
+        owed = lot.available + held.get(lot.id, 0)
         if owed:
             lines += _exchange(lot, command.leaver, command.successor, owed, situation)
     return Journal(
         kind="novate",
-        points=sum(lot.pending + lot.available + held[lot.id] for lot in lots),
+        points=sum(lot.pending + lot.available + held.get(lot.id, 0) for lot in lots),
         lines=tuple(lines),
         changes=tuple(changes),
-        reference=command.leaver,
     )
 
 
@@ -64,11 +61,3 @@ def _exchange(lot: Lot, leaver: int, successor: int, points: int, situation: Sit
         of_lot(IN_TRANSIT, ISSUED, lot, points, obligor=leaver, counterpart=situation.operation),
         of_lot(ISSUED, IN_TRANSIT, lot, points, obligor=successor, counterpart=situation.operation),
     )
-
-
-def _held(wallet: Wallet) -> dict[int, int]:
-    held: dict[int, int] = defaultdict(int)
-    for hold in wallet.holds.values():
-        for part in hold.slices:
-            held[part.lot] += part.left
-    return held

@@ -28,7 +28,7 @@ from ledger.wallet import Wallet
 
 from .restoring import Redemption, restore
 from .situation import Situation
-from .taking_back import TakenBack, take_back
+from .taking_back import take_back
 
 ONE_PIECE = 1_000
 """The quantity, in thousandths, of an operation that was posted without lines."""
@@ -82,18 +82,16 @@ def return_purchase(wallet: Wallet, command: ReturnPurchase, situation: Situatio
         ],
         situation,
     )
-    taken = TakenBack()
-    for part in parts:
-        if part.kind == "earn":
-            taken = take_back(
-                wallet,
-                part.id,
-                given.get(part.id, 0),
-                situation,
-                before=purchases.points_back(part.id),
-                children=restored.children,
-                restored=restored.by_lot(),
-            )
+    earn = next((part.id for part in parts if part.kind == "earn"), 0)  # a receipt has one at most
+    taken = take_back(
+        wallet,
+        earn,
+        given.get(earn, 0),
+        situation,
+        before=purchases.points_back(earn),
+        children=restored.children,
+        restored=restored.by_lot(),
+    )
     return Journal(
         kind="return",
         points=sum(lot.points for lot in restored.lots),

@@ -54,8 +54,7 @@ def _releasing(wallet: Wallet, original: Original, situation: Situation) -> Jour
         raise NotReturnable("the hold was voided or has lapsed: its points are back already")
     if not hold.is_open:
         return _restoring(wallet, original, points, situation)
-    remains = [(part, part.left) for part in hold.slices if part.left]
-    lines, children = give_back(wallet, hold, remains, situation)
+    lines, children = give_back(wallet, hold, hold.remains(), situation)
     restored = restore(
         wallet, [redemption(wallet, original, 0, points)], situation, first_child=len(children)
     )

@@ -96,7 +96,6 @@ def test_lots_held_slices_and_pending_change_hands_alike() -> None:
             LotChange(shown_as_a.id, 0, FAR + DAY, START),
             LotChange(empty.id, 0, START + 8 * DAY, START),
         ),
-        reference=C,
     )
     assert {lot.obligor for lot in changed} == {0}
     assert (others.obligor, other_tariff.obligor) == (A, C)
