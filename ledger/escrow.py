@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .allowances import Allowance, Need, Place, Short
+from .heads import lock_heads
 from .kernel.ids import MEMBER_BUCKETS
 from .kernel.packing import bigint, bigints, ints, smallint, smallints, texts
 from .kernel.wire import Flight, Row, Statement, Wire, WireLost
@@ -105,7 +106,6 @@ _GONE: Final = text("""
 """)
 """What of a pool is used, or out of reach in a fenced bucket."""
 
-_HEAD: Final = text("SELECT fenced IS NOT NULL FROM heads WHERE bucket = :bucket FOR UPDATE")
 _POOL: Final = text("SELECT cell FROM allowance_pools WHERE name = :name AND span = :span FOR UPDATE")
 _OWN: Final = text("""
     SELECT granted - used FROM allowances
@@ -217,7 +217,7 @@ class Pools:
         """Take at least half of what a bucket has not used: it may be spending too."""
         place = {"bucket": bucket, "name": need.name, "span": need.window}
         async with self._engine.begin() as connection:
-            if await connection.scalar(_HEAD, {"bucket": bucket}):
+            if await lock_heads(connection, [bucket]):
                 return 0
             cell = await connection.scalar(_POOL, place)
             unused = int(await connection.scalar(_OWN, {**place, "cell": cell}) or 0)

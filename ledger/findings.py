@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .evidence.tables import findings
+from .heads import lock_heads
 from .kernel.refusals import InvalidInput, Refusal
 from .proof import Finding
 from .tables import heads
@@ -70,8 +71,7 @@ async def take_down(connection: AsyncConnection, found: Sequence[Finding], *, at
     if not found:
         return []
     blamed = {finding.bucket: finding.invariant for finding in reversed(found) if finding.bucket is not None}
-    lock = select(heads.c.bucket).where(heads.c.bucket.in_(blamed)).order_by(heads.c.bucket)
-    await connection.execute(lock.with_for_update())
+    await lock_heads(connection, blamed)
     rows = [
         {
             "found_at": at,
@@ -114,7 +114,7 @@ async def lift(
     more. Raises `NotFenced`.
     """
     if bucket is not None:
-        await connection.execute(select(heads.c.bucket).where(heads.c.bucket == bucket).with_for_update())
+        await lock_heads(connection, [bucket])
     lifted = await connection.execute(
         update(findings)
         .where(_blames(bucket), findings.c.lifted_at.is_(None))

@@ -30,6 +30,16 @@ metadata: Final = MetaData(
 """Every room's tables, so that migrations can be compared with them."""
 
 
+LONGEST_SILENCE: Final = "30s"
+"""Whoever holds heads and freezes in mid-batch must not keep their buckets from everybody else."""
+
+_WATCH: Final = {
+    # When the server gives up whoever vanished without a word, and with them the locks they held.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+}
+
 LANE_SETTINGS: Final = {
     # Batches look rows up by key whatever the tables' size; a plan that scans is never right.
     "plan_cache_mode": "force_generic_plan",
@@ -38,11 +48,8 @@ LANE_SETTINGS: Final = {
     "enable_seqscan": "off",
     "enable_memoize": "off",
     "jit": "off",
-    # Whoever freezes or vanishes in mid-batch must not keep its buckets from everybody else.
-    "idle_in_transaction_session_timeout": "30s",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "4",
+    "idle_in_transaction_session_timeout": LONGEST_SILENCE,
+    **_WATCH,
 }
 
 
@@ -50,6 +57,7 @@ READER_SETTINGS: Final = {
     # A table's name means the view of it that is filtered by partner, where there is one.
     "search_path": "filtered, public",
     "default_transaction_read_only": "on",
+    **_WATCH,
 }
 
 
@@ -67,7 +75,11 @@ class Database:
         return cls(
             # A statement that fails is logged, and what it was given may be a person's.
             writer=create_async_engine(
-                _async_url(writer_url), pool_size=engine_connections, max_overflow=0, hide_parameters=True
+                _async_url(writer_url),
+                pool_size=engine_connections,
+                max_overflow=0,
+                hide_parameters=True,
+                connect_args={"server_settings": _WATCH},
             ),
             reader=create_async_engine(
                 _async_url(reader_url),

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import Ledger, fence, lane
-from ledger.kernel.database import LANE_SETTINGS, Database, is_server_lost
+from ledger import Counter, Earn, Ledger, fence, findings, lane, windows
+from ledger.kernel.database import LANE_SETTINGS, LONGEST_SILENCE, Database, is_server_lost
+from ledger.kernel.ids import compose
 from ledger.kernel.wire import Statement, Wire
+from ledger.proof import Finding
 from tests.servers import Urls
 
-from .builders import a_burn, an_earn
+from .builders import START, a_burn, an_earn
 from .instances import code
 
 AFTER_THE_LAST = datetime(2026, 12, 5, tzinfo=UTC)
@@ -61,7 +65,7 @@ async def test_what_a_server_that_goes_says_is_known_however_it_is_wrapped(datab
 
 async def test_a_lane_that_falls_silent_is_let_go_by_the_server(database: Database, urls: Urls) -> None:
     """A gateway that freezes in mid-batch must not keep its buckets from the others."""
-    assert LANE_SETTINGS["idle_in_transaction_session_timeout"] == "30s"
+    assert LANE_SETTINGS["idle_in_transaction_session_timeout"] == LONGEST_SILENCE == "30s"
     impatient = LANE_SETTINGS | {"idle_in_transaction_session_timeout": "200ms"}
     wire = await Wire.open(urls.writer, impatient)
     other = await asyncpg.connect(urls.writer)
@@ -76,3 +80,49 @@ async def test_a_lane_that_falls_silent_is_let_go_by_the_server(database: Databa
     await asyncio.sleep(0.1)
     assert wire.is_lost
     await other.close()
+
+
+async def test_whoever_else_locks_heads_and_falls_silent_is_let_go_too(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    """Taking findings down, lifting them, calling escrow back: they hold what a batch holds."""
+    found = [Finding("wallets", 7, "forged")]
+    others = [_an_earn_of_few(1, bucket) for bucket in range(8)]
+    await ledger.submit_many(others)
+    with _locking_heads(database) as silences:
+        async with database.writer.begin() as connection:
+            await findings.take_down(connection, found, at=START)
+        async with database.writer.begin() as connection:
+            await findings.lift(connection, 7, by="staff:anna", because="not so", at=START)
+        await ledger.submit(_an_earn_of_few(9_992, 9))
+
+    assert len(silences) >= 2 + len(others)
+    assert set(silences) == {LONGEST_SILENCE}
+
+
+def _an_earn_of_few(points: int, bucket: int) -> Earn:
+    """Of 10,000 points, which all buckets share."""
+    shared = Counter(name="issued/1", window=windows.EVER, increment=points, ceiling=10_000, is_shared=True)
+    return an_earn(points, member=compose(bucket, 1), counters=(shared,))
+
+
+@contextmanager
+def _locking_heads(database: Database) -> Iterator[list[str]]:
+    """How long each transaction of the engine that locks heads may be silent."""
+    silences: list[str] = []
+
+    def listen(connection: Connection, _cursor: object, sql: str, *_: object) -> None:
+        if "FROM heads" in sql and "FOR UPDATE" in sql:
+            silences.extend(connection.scalars(text("SHOW idle_in_transaction_session_timeout")))
+
+    event.listen(database.writer.sync_engine, "before_cursor_execute", listen)
+    yield silences
+    event.remove(database.writer.sync_engine, "before_cursor_execute", listen)
+
+
+async def test_the_server_gives_up_whoever_vanished(database: Database) -> None:
+    asked = text("SELECT current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_count')")
+
+    for engine in (database.writer, database.reader):
+        async with engine.connect() as connection:
+            assert (await connection.execute(asked)).one() == ("10", "4")
