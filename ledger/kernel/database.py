@@ -49,6 +49,9 @@ LANE_SETTINGS: Final = {
     "enable_memoize": "off",
     "jit": "off",
     "idle_in_transaction_session_timeout": LONGEST_SILENCE,
+    # Whoever waits for a head is answered when it is free, whatever the database or the role is set to.
+    "lock_timeout": "0",
+    "statement_timeout": "0",
     **_WATCH,
 }
 

@@ -20,7 +20,7 @@ from ledger.proof import Finding
 from tests.servers import Urls
 
 from .builders import START, a_burn, an_earn
-from .instances import code
+from .instances import a_process, code
 
 AFTER_THE_LAST = datetime(2026, 12, 5, tzinfo=UTC)
 
@@ -79,6 +79,23 @@ async def test_a_lane_that_falls_silent_is_let_go_by_the_server(database: Databa
 
     await asyncio.sleep(0.1)
     assert wire.is_lost
+    await other.close()
+
+
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
+async def test_a_lane_waits_for_a_head_whatever_the_database_is_set_to(
+    ledger: Ledger, urls: Urls, setting: str
+) -> None:
+    other = await asyncpg.connect(urls.owner)
+    await other.execute(f"ALTER DATABASE {urls.name} SET {setting} = '50ms'")
+    async with a_process(urls) as till, asyncio.timeout(10):
+        async with other.transaction():
+            await other.execute("SELECT 1 FROM heads WHERE bucket = 7 FOR UPDATE")
+            waiting = asyncio.create_task(till.submit(an_earn(5)))
+            await asyncio.sleep(0.5)
+        outcome = await waiting
+
+    assert code(outcome) == "OK"
     await other.close()
 
 
