@@ -27,6 +27,8 @@ async def reach(url: str) -> str:
         raise Unable(f"{place} does not answer within {_TIMEOUT_SECONDS} s.") from None
     except OSError as error:
         raise Unable(f"{place} does not answer: {error.strerror or error}.") from None
+    except asyncpg.TargetServerAttributeNotMatched:
+        raise Unable(f"{place} is a standby, and its URL asks for a primary.") from None
     except asyncpg.PostgresError as error:
         raise Unable(f"{place} does not let {parts.username} in: {error}.") from None
     try:

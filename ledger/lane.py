@@ -258,6 +258,7 @@ class Lanes:
                     # Whether it was committed is not known: the keys tell when it is posted again.
                     log.warning("lane.server_lost", error=type(error).__name__, commands=len(commands))
                     lane.careful_batches = CAREFUL_BATCHES
+                    connection.close()  # it may still be there, to a server that is a standby now
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 if len(commands) == 1:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-from sqlalchemy import MetaData
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import MetaData, event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from .wire import Wire
+from .wire import ServerRefused, Wire
 
 metadata: Final = MetaData(
     naming_convention={
@@ -75,15 +75,17 @@ class Database:
     @classmethod
     async def open(cls, *, writer_url: str, reader_url: str, engine_connections: int = 8) -> Database:
         """Connect as writer and reader. URLs are `postgresql://user:password@host:port/name`."""
+        # A statement that fails is logged, and what it was given may be a person's.
+        writer = create_async_engine(
+            _async_url(writer_url),
+            pool_size=engine_connections,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={"server_settings": _WATCH},
+        )
+        event.listen(writer.sync_engine, "handle_error", _leave_a_standby)
         return cls(
-            # A statement that fails is logged, and what it was given may be a person's.
-            writer=create_async_engine(
-                _async_url(writer_url),
-                pool_size=engine_connections,
-                max_overflow=0,
-                hide_parameters=True,
-                connect_args={"server_settings": _WATCH},
-            ),
+            writer=writer,
             reader=create_async_engine(
                 _async_url(reader_url),
                 pool_size=engine_connections,
@@ -105,8 +107,12 @@ class Database:
         await self.reader.dispose()
 
 
+_READ_ONLY: Final = "25006"
+"""What a standby says to who would write, and it goes on saying so: another may be the primary by now."""
+
 _SERVER_LOST: Final = (
     OSError,  # `WireLost` is one
+    asyncpg.TargetServerAttributeNotMatched,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -118,16 +124,24 @@ _SERVER_LOST: Final = (
 
 
 def is_server_lost(error: BaseException) -> bool:
-    """Whether this is what is said by a server that is gone, going, or not back yet."""
+    """Whether this is what is said by a server that is gone, going, not back yet, or a standby."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         # SQLAlchemy's driver wraps what asyncpg said.
         return error.connection_invalidated or isinstance(error.orig.__cause__, _SERVER_LOST)
+    if isinstance(error, ServerRefused):
+        return error.code == _READ_ONLY
     return isinstance(error, _SERVER_LOST)
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:
     """Whether a lock was waited for longer than `lock_timeout`, in whatever language the server says so."""
     return getattr(error.orig, "sqlstate", None) == "55P03"
+
+
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """Let the engine connect anew where it may not write: it looks the address up again."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def plain_url(url: str) -> str:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, text, update
 from sqlalchemy.exc import DBAPIError
 
 from ledger import Counter, Earn, Ledger, fence, findings, lane, windows
 from ledger.kernel.database import LANE_SETTINGS, LONGEST_SILENCE, Database, is_server_lost
 from ledger.kernel.ids import compose
+from ledger.kernel.tables import clock
 from ledger.kernel.wire import Statement, Wire
 from ledger.proof import Finding
 from tests.servers import Urls
 
 from .builders import START, a_burn, an_earn
-from .instances import a_process, code
+from .instances import a_process, code, codes, extend_calendar
 
 AFTER_THE_LAST = datetime(2026, 12, 5, tzinfo=UTC)
 
@@ -48,6 +50,55 @@ async def test_the_server_may_be_away_when_the_calendar_is_read_again(
 
     assert {code(outcome) for outcome in outcomes} == {"OK"}
     assert failures == []
+
+
+async def test_whoever_came_to_a_standby_goes_on_when_the_address_names_the_primary(
+    ledger: Ledger, urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RETRY_SECONDS", 0.01)
+    other = await asyncpg.connect(urls.owner, server_settings={"default_transaction_read_only": "off"})
+    await other.execute(f"ALTER DATABASE {urls.name} SET default_transaction_read_only = on")
+    database = await Database.open(writer_url=urls.writer, reader_url=urls.reader)
+    async with a_process(urls) as till, asyncio.timeout(10):
+        waiting = asyncio.create_task(till.submit_many([an_earn(5), an_earn(5)]))
+        with pytest.raises(DBAPIError, match="read-only") as refused:
+            await _move_the_clock(database)
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+
+        await other.execute(f"ALTER DATABASE {urls.name} RESET default_transaction_read_only")
+
+        outcomes = await waiting
+        await _move_the_clock(database)
+
+    assert codes(outcomes) == ["OK", "OK"]
+    assert is_server_lost(refused.value)
+    await database.close()
+    await other.close()
+
+
+async def _move_the_clock(database: Database) -> None:
+    async with database.writer.begin() as connection:
+        await connection.execute(update(clock).values(now=clock.c.now))
+
+
+async def test_a_lane_that_asks_for_a_primary_waits_while_there_is_none(
+    urls: Urls, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RETRY_SECONDS", 0.01)
+    await extend_calendar(database)
+    other = await asyncpg.connect(urls.owner, server_settings={"default_transaction_read_only": "off"})
+    asking = replace(urls, writer=f"{urls.writer}?target_session_attrs=read-write")
+    async with a_process(asking) as till, asyncio.timeout(10):
+        await other.execute(f"ALTER DATABASE {urls.name} SET default_transaction_read_only = on")
+        waiting = asyncio.create_task(till.submit(an_earn(5)))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+
+        await other.execute(f"ALTER DATABASE {urls.name} RESET default_transaction_read_only")
+
+        assert code(await waiting) == "OK"
+    await other.close()
 
 
 async def test_what_a_server_that_goes_says_is_known_however_it_is_wrapped(database: Database) -> None:
