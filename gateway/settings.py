@@ -28,8 +28,13 @@ class Settings(BaseSettings):
     @classmethod
     def _is_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         schemes = ("redis", "rediss") if info.field_name == "redis_url" else ("postgresql", "postgres")
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in schemes:
+        if value is None:
+            return value
+        url = urlsplit(value.get_secret_value())
+        if url.scheme not in schemes:
             raise ValueError(f"it begins with {schemes[0]}://")
+        if "," in url.netloc.rpartition("@")[2]:
+            raise ValueError("it names one host and one port")
         return value
 
     data_dir: Path = Path(".kopilka")

@@ -159,6 +159,11 @@ def test_a_data_folder_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path)
             "kopilka: To use a PostgreSQL of yours, set ",
         ),
         ("KOPILKA_REDIS_URL", "nonsense", "kopilka: KOPILKA_REDIS_URL is wrong: "),
+        (
+            "KOPILKA_DATABASE_URL",
+            "postgresql://a:b@127.0.0.1:1,127.0.0.1:2/c",
+            "kopilka: KOPILKA_DATABASE_URL is wrong: Value error, it names one host and one port.",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(data: Path, variable: str, value: str, said: str) -> None:
