@@ -63,7 +63,9 @@ async def extend(
         for p, s, e in spans
     ]
     if rows:
-        await connection.execute(insert(calendar).values(rows).on_conflict_do_nothing())
+        # Of no other conflict: that two periods overlap has to be said.
+        there = [calendar.c.period]
+        await connection.execute(insert(calendar).values(rows).on_conflict_do_nothing(index_elements=there))
 
 
 async def load_calendar(connection: AsyncConnection) -> Calendar | None:

@@ -27,13 +27,21 @@ from sqlalchemy import (
     Table,
     Text,
     column,
+    func,
     table,
     text,
 )
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
 from .kernel.database import metadata
 
 INSTANT: Final = DateTime(timezone=True)
+
+
+def _own_bucket(id_: str) -> CheckConstraint:
+    """A row is under the bucket that its id names: under another it is not found, and made anew."""
+    return CheckConstraint(f"bucket = {id_} >> 56", name="own_bucket")
+
 
 calendar = Table(
     "calendar",
@@ -44,6 +52,9 @@ calendar = Table(
     Column("zone", Text, nullable=False),
     Column("notice_days", Integer),
     CheckConstraint("starts_at < ends_at", name="not_empty"),
+    ExcludeConstraint(
+        (func.tstzrange(column("starts_at"), column("ends_at")), "&&"), name="ex_calendar_overlap"
+    ),
 )
 
 heads = Table(
@@ -57,6 +68,7 @@ heads = Table(
     Column("hash", LargeBinary, nullable=False),
     Column("fenced", Text),
     Column("folded", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("octet_length(hash) = 32 AND isfinite(recorded_at)", name="sound"),
     postgresql_with={"fillfactor": "10"},
 )
 
@@ -169,6 +181,7 @@ wallets = Table(
     Column("lots_from", INSTANT, nullable=False, server_default=text("'-infinity'")),
     Column("first_lot", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("bucket", "member"),
+    _own_bucket("member"),
     CheckConstraint("pending >= 0 AND available >= 0 AND held >= 0 AND clawback_due >= 0", name="floor"),
     Index("ix_wallets_due", "next_due_at", postgresql_where=text("next_due_at IS NOT NULL")),
     Index("ix_wallets_merged", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
@@ -194,6 +207,7 @@ lots = Table(
     Column("parent", BigInteger),
     Column("forfeited", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("bucket", "member", "expires_at", "id"),
+    _own_bucket("member"),
     CheckConstraint("pending >= 0 AND available >= 0", name="floor"),
     postgresql_with={"fillfactor": "85"},
 )
@@ -211,6 +225,7 @@ holds = Table(
     Column("is_open", Boolean, nullable=False),
     Column("has_lapsed", Boolean, nullable=False),
     PrimaryKeyConstraint("bucket", "id"),
+    _own_bucket("id"),
     Index("ix_holds_open", "bucket", "member", postgresql_where=text("is_open")),
     postgresql_with={"fillfactor": "85"},
 )
@@ -232,6 +247,7 @@ slices = Table(
     Column("captured", BigInteger, nullable=False),
     Column("released", BigInteger, nullable=False),
     PrimaryKeyConstraint("bucket", "hold", "ordinal"),
+    _own_bucket("hold"),
     CheckConstraint("captured >= 0 AND released >= 0 AND captured + released <= points", name="within"),
     postgresql_with={"fillfactor": "85"},
 )
@@ -250,6 +266,7 @@ transits = Table(
     Column("points", BigInteger, nullable=False),
     Column("parts", LargeBinary, nullable=False),
     PrimaryKeyConstraint("bucket", "id"),
+    _own_bucket("id"),
     CheckConstraint("state IN ('open', 'arrived', 'returned')", name="state"),
     Index("ix_transits_open", "id", postgresql_where=text("state = 'open'")),
 )
@@ -266,6 +283,7 @@ counters = Table(
     Column("span", Text, nullable=False),
     Column("cells", LargeBinary, nullable=False),
     PrimaryKeyConstraint("bucket", "member", "name", "span"),
+    _own_bucket("member"),
     postgresql_with={"fillfactor": "85"},
 )
 """What a wallet counts: of each window (`span`) only the cells that still matter, packed."""
@@ -311,6 +329,7 @@ dues = Table(
     Column("points", BigInteger, nullable=False),
     Column("points_left", BigInteger, nullable=False),
     PrimaryKeyConstraint("bucket", "member", "operation"),
+    _own_bucket("member"),
     CheckConstraint("points > 0 AND points_left BETWEEN 0 AND points", name="within"),
 )
 
@@ -324,6 +343,7 @@ returned = Table(
     Column("points", BigInteger, nullable=False),
     Column("money_micro", BigInteger, nullable=False),
     PrimaryKeyConstraint("bucket", "operation", "line"),
+    _own_bucket("operation"),
     CheckConstraint("quantity_milli >= 0 AND points >= 0 AND money_micro >= 0", name="floor"),
 )
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import CheckConstraint, Connection, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -28,6 +29,26 @@ async def test_migrations_make_exactly_the_tables(urls: Urls) -> None:
         differences = await connection.run_sync(_differences)
 
     assert differences == []
+
+
+async def test_migrations_make_exactly_the_checks(urls: Urls) -> None:
+    """Alembic compares no CHECK and no EXCLUDE."""
+    engine = create_async_engine(_async(urls.owner), poolclass=NullPool)
+    asked = text(
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint "
+        "WHERE contype IN ('c', 'x') AND convalidated AND conparentid = 0 AND coninhcount = 0"
+    )
+
+    async with engine.connect() as connection:
+        made = {(table, name) for table, name in await connection.execute(asked) if table in metadata.tables}
+
+    declared = {
+        (table.name, constraint.name)
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint | ExcludeConstraint)
+    }
+    assert made == declared
 
 
 async def test_migrating_twice_changes_nothing(urls: Urls) -> None:

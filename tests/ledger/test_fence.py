@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import case, func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from ledger import Command, Ledger, fence, flows, stock
 from ledger.kernel.clock import DrivenClock
@@ -19,7 +20,7 @@ from ledger.tables import heads, operations, stock_at_fence
 from tests.servers import Urls
 
 from . import proving
-from .builders import START, a_burn, a_capture, a_void, an_authorization, an_earn
+from .builders import FAR, START, a_burn, a_capture, a_void, an_authorization, an_earn
 from .instances import a_process, codes
 
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
@@ -41,6 +42,16 @@ _STOCK_BY_LINES = text("""
     FROM lines WHERE unit = 'PTS' AND period <= :period
     GROUP BY bucket, issuer, obligor, tariff
 """)
+
+
+async def test_periods_that_overlap_are_not_added_in_silence(ledger: Ledger, database: Database) -> None:
+    again = [(n, datetime(2026, n, 1, tzinfo=UTC), datetime(2026, n + 1, 1, tzinfo=UTC)) for n in (10, 11)]
+
+    async with database.writer.begin() as connection:
+        await fence.extend(connection, again, "UTC")
+    with pytest.raises(IntegrityError, match="ex_calendar_overlap"):
+        async with database.writer.begin() as connection:
+            await fence.extend(connection, [(12, datetime(2026, 11, 30, tzinfo=UTC), FAR)], "UTC")
 
 
 @pytest.mark.soak

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import msgspec
 import pytest
 from sqlalchemy import text
@@ -75,6 +76,26 @@ async def rich(ledger: Ledger) -> Ledger:
 
 async def test_every_invariant_holds_of_a_rich_ledger(rich: Ledger, database: Database) -> None:
     await proving.holds(database)
+
+
+OF_ONE_BUCKET = ("wallets", "lots", "holds", "slices", "transits", "dues", "returned")
+
+
+async def test_who_may_write_state_moves_no_row_of_it_to_another_bucket(rich: Ledger, urls: Urls) -> None:
+    """There it is not found: a wallet would begin with nothing, and what came back could come back again."""
+    writer = await asyncpg.connect(urls.writer)
+
+    for table in OF_ONE_BUCKET:
+        assert await writer.fetchval(f"SELECT count(*) FROM {table}") > 0
+        with pytest.raises(asyncpg.CheckViolationError, match=f"ck_{table}_own_bucket"):
+            await writer.execute(f"UPDATE {table} SET bucket = bucket + 1")
+    with pytest.raises(asyncpg.CheckViolationError, match="ck_counters_own_bucket"):
+        await writer.execute("INSERT INTO counters VALUES (0, $1, 'earned/1', 'day', '')", MEMBER)
+    for change in ("hash = ''", "recorded_at = 'infinity'"):
+        with pytest.raises(asyncpg.CheckViolationError, match="ck_heads_sound"):
+            await writer.execute(f"UPDATE heads SET {change}")
+
+    await writer.close()
 
 
 OF_HOME = [
