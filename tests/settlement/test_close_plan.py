@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event
 
 from ledger import Command, Ledger
@@ -17,7 +18,7 @@ from tests import servers
 from tests.conftest import START
 from tests.ledger.builders import a_burn, an_earn
 from tests.ledger.instances import codes
-from tests.servers import Running
+from tests.servers import Running, Urls
 from tests.settlement.coalition import ENDS, STAFF, Coalition, found_coalition
 from tests.settlement.scenarios import golden_inputs
 
@@ -31,6 +32,31 @@ async def test_a_close_reads_as_many_rows_after_ten_times_the_operations(run: Ru
     assert few == many
     assert few["flows"] > 0
     assert not {name for name in few if name.startswith(("lines", "operations", "lots", "wallets", "keys"))}
+
+
+async def test_flows_and_stock_as_they_are_now_read_the_blocks_that_are_not_folded(
+    database: Database, urls: Urls
+) -> None:
+    """However many blocks there have been before."""
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute("SELECT make_partitions('2026-01-01')")
+    await owner.execute(_BLOCKS)
+    await owner.execute("UPDATE heads SET height = 5_000, folded = 4_990")
+    await owner.execute("ANALYZE blocks_202601; ANALYZE heads")
+    await owner.close()
+
+    asked = [(f"SELECT sum(points) FROM {view}", ()) for view in ("flows_now", "stock_now")]
+    read = await _rows_of(database, asked)
+
+    assert read["blocks_202601"] == 2 * 4 * 10
+
+
+_BLOCKS = """
+    INSERT INTO blocks
+    SELECT bucket, height, '2026-01-02', 1, height, 1, '', '', '', array_fill(1::bigint, '{11}'),
+        array_fill(1::bigint, '{6}')
+    FROM generate_series(0, 3) AS bucket, generate_series(1, 5_000) AS height
+"""
 
 
 async def _rows_read_by_a_close(times: int) -> Counter[str]:
