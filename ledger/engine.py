@@ -60,7 +60,7 @@ class Ledger:
         self._advancing = asyncio.Lock()
         self._lanes = Lanes(
             database.open_wire,
-            pools=Pools(database.writer),
+            pools=Pools(database.lanes),
             now=clock.now,
             read_calendar=self._read_calendar,
             clock_is_driven=clock.is_driven,
@@ -84,7 +84,7 @@ class Ledger:
         self._lanes.calendar = await self._read_calendar()
 
     async def _read_calendar(self) -> fence.Calendar | None:
-        async with self._reading.connect() as connection:
+        async with self._database.lanes.connect() as connection:
             return await fence.load_calendar(connection)
 
     async def submit(self, command: Command) -> Outcome:

@@ -56,6 +56,10 @@ LANE_SETTINGS: Final = {
 }
 
 
+LANE_ENGINE_CONNECTIONS: Final = 2
+"""Lanes seldom ask anything beside their batches: for the calendar, and for what buckets have not used."""
+
+
 READER_SETTINGS: Final = {
     # A table's name means the view of it that is filtered by partner, where there is one.
     "search_path": "filtered, public",
@@ -66,10 +70,15 @@ READER_SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What a process holds open: one engine a role; lanes open wires of their own."""
+    """What a process holds open: one engine a role; lanes open wires of their own.
+
+    And they have an engine of their own, `lanes`, also as writer: whoever waits for a lane may hold
+    a connection of `writer` meanwhile, so a lane that needed one could wait for whoever waits for it.
+    """
 
     writer: AsyncEngine
     reader: AsyncEngine
+    lanes: AsyncEngine
     lane_url: str
 
     @classmethod
@@ -94,6 +103,12 @@ class Database:
                 isolation_level="REPEATABLE READ",
                 connect_args={"server_settings": READER_SETTINGS},
             ),
+            lanes=create_async_engine(
+                _async_url(writer_url),
+                pool_size=LANE_ENGINE_CONNECTIONS,
+                max_overflow=0,
+                hide_parameters=True,
+            ),
             lane_url=plain_url(writer_url),
         )
 
@@ -105,6 +120,7 @@ class Database:
         """Give every connection back."""
         await self.writer.dispose()
         await self.reader.dispose()
+        await self.lanes.dispose()
 
 
 _READ_ONLY: Final = "25006"

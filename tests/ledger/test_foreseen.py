@@ -44,7 +44,8 @@ async def ledger(database: Database) -> AsyncIterator[Ledger]:
     """A ledger whose lanes' statements are heard."""
     await extend_calendar(database)
     opened = Ledger(
-        OverheardDatabase(database.writer, database.reader, database.lane_url), DrivenClock(START)
+        OverheardDatabase(database.writer, database.reader, database.lanes, database.lane_url),
+        DrivenClock(START),
     )
     await opened.start()
     yield opened

@@ -85,7 +85,7 @@ async def overheard(database: Database) -> AsyncIterator[Ledger]:
     """A ledger whose lanes' statements are heard."""
     await extend_calendar(database)
     Listening.heard.clear()
-    listening = OverheardDatabase(database.writer, database.reader, database.lane_url)
+    listening = OverheardDatabase(database.writer, database.reader, database.lanes, database.lane_url)
     ledger = Ledger(listening, DrivenClock(START), lanes=8, connections=4)
     await ledger.start()
     yield ledger
