@@ -53,8 +53,21 @@ def configure(*, level: int = logging.INFO) -> None:
 
 
 def to_standard_error() -> None:
-    """Until `configure`, what is logged is for whoever sits there: it stays out of a command's answer."""
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    """Until `configure`, what is logged is for whoever sits there: it stays out of a command's answer.
+
+    A traceback is plain: structlog's own would show locals, and with them passwords and phones.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            _hide_secrets,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

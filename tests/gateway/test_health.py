@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from secrets import token_hex
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway import health
-from gateway.logging import configure
+from gateway.logging import configure, to_standard_error
 from gateway.metrics import Observed, metrics_of
 from ledger.kernel.database import Database
 from tests.servers import Urls
@@ -89,6 +90,25 @@ def test_a_logged_secret_does_not_show(logged: io.StringIO) -> None:
     first, second = (json.loads(line) for line in logged.getvalue().splitlines())
     assert (first["event"], first["partner"], first["phone"]) == ("enrolled", 3, "…")
     assert (second["event"], second["client_secret"], second["level"]) == ("a library speaks", "…", "warning")
+
+
+def test_what_a_command_logs_tells_where_it_failed_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = token_hex(8)
+    to_standard_error()
+    try:
+        _fail_with(secret)
+    except ZeroDivisionError:
+        structlog.get_logger().exception("job_failed", phone="+79161234567")
+    finally:
+        structlog.reset_defaults()
+
+    said = capsys.readouterr()
+    assert (said.out, secret in said.err, "1234567" in said.err) == ("", False, False)
+    assert "in _fail_with" in said.err
+
+
+def _fail_with(_password: str) -> None:
+    raise ZeroDivisionError
 
 
 @pytest.fixture
