@@ -22,7 +22,7 @@ def create_app(services: Services) -> ASGIApp:
     routes: list[BaseRoute] = [
         *graphql.static_files(services.settings),
         *oauth.routes(services.authorization),
-        *health.routes(services.database),
+        *health.routes(services.database, services.pollers),
         *seals.routes(services.database),
         Route(_METRICS_PATH, metrics_of(services.database)),
     ]

@@ -13,6 +13,7 @@ from ledger.evidence import seal_keys
 from ledger.evidence.seal_keys import SealKeys
 from ledger.kernel.clock import Clock
 from ledger.kernel.database import Database
+from ledger.kernel.poller import Poller
 from members import Handles, MasterKeys, Tokens
 from partners import Directories, QuoteTokens
 
@@ -39,6 +40,8 @@ class Services:
     directories: Directories
     authorization: AuthorizationServer
     verifier: Verifier
+    pollers: tuple[Poller, ...]
+    """What keeps all this fresh."""
     proving: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the whole ledger is proved: two at once would take each other's connections."""
 
@@ -77,6 +80,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             directories=directories,
             authorization=AuthorizationServer(database, key_ring, addresses),
             verifier=verifier,
+            pollers=(directories.poller, programme_clock.poller, upkeep.poller),
         )
 
 

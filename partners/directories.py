@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import Final
 
-import asyncpg
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.kernel.database import Database
+from ledger.kernel.poller import Poller
 
 from . import store
 from .directory import Directory
 
 POLL_SECONDS: Final = 1.0
-
-log = structlog.get_logger()
-
-_LOST: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 async def shown_directory(connection: AsyncConnection) -> Directory:
@@ -36,22 +28,17 @@ class Directories:
 
     def __init__(self, database: Database, *, poll_seconds: float = POLL_SECONDS) -> None:
         self.current = Directory(version=-1, programme=None)
+        self.poller = Poller("directory", self._follow, seconds=poll_seconds)
         self._database = database
-        self._poll_seconds = poll_seconds
-        self._poller: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load the directory, then keep it fresh until `stop`."""
         await self.reload()
-        self._poller = asyncio.create_task(self._poll(), name="directory")
+        self.poller.start()
 
     async def stop(self) -> None:
         """Stop following changes."""
-        if self._poller is not None:
-            self._poller.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._poller
-            self._poller = None
+        await self.poller.stop()
 
     async def reload(self) -> Directory:
         """Read the directory as it is now, all of it in one snapshot."""
@@ -62,15 +49,10 @@ class Directories:
             self.current = loaded
         return self.current
 
-    async def _poll(self) -> None:
-        """A lost connection leaves the last directory in force: tills go on, and so does the poll."""
-        while True:
-            await asyncio.sleep(self._poll_seconds)
-            try:
-                if await self._height() != self.current.version:
-                    await self.reload()
-            except _LOST as fault:
-                log.warning("directory.unread", fault=type(fault).__name__)
+    async def _follow(self) -> None:
+        """While it fails the last directory stays in force: tills go on."""
+        if await self._height() != self.current.version:
+            await self.reload()
 
     async def _height(self) -> int:
         async with self._database.writer.connect() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -21,6 +22,8 @@ from gateway import health
 from gateway.logging import configure, to_standard_error
 from gateway.metrics import Observed, metrics_of
 from ledger.kernel.database import Database
+from ledger.kernel.poller import Poller
+from partners import Directories
 from tests.servers import Urls
 
 
@@ -57,6 +60,28 @@ async def test_a_machine_whose_clock_is_wrong_is_not_ready(
 
     assert ready.status_code == 503
     assert ready.json()["problem"] == "this machine's clock and PostgreSQL's are 0 s apart"
+
+
+async def test_a_process_that_reads_no_directory_any_more_says_so_and_is_not_ready(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "STALE_SECONDS", 0.2)
+    directories = Directories(database, poll_seconds=0.05)
+    await directories.start()
+
+    async with _client(database, directories.poller) as client:
+        fresh = await client.get("/readyz")
+        monkeypatch.setattr(directories, "_height", _unreadable)
+        await asyncio.sleep(0.5)
+        stale = await client.get("/readyz")
+    await directories.stop()
+
+    assert (fresh.status_code, stale.status_code) == (200, 503)
+    assert stale.json()["problem"].startswith("directory: last read ")
+
+
+async def _unreadable() -> None:
+    raise ValueError("a word that only a newer version knows")
 
 
 async def test_requests_are_counted_by_known_paths_only(database: Database) -> None:
@@ -124,7 +149,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
-def _client(database: Database) -> httpx.AsyncClient:
-    app = Starlette(routes=[*health.routes(database), Route("/metrics", metrics_of(database))])
+def _client(database: Database, *pollers: Poller) -> httpx.AsyncClient:
+    app = Starlette(routes=[*health.routes(database, pollers), Route("/metrics", metrics_of(database))])
     observed = Observed(app, frozenset({"/healthz", "/readyz", "/metrics"}))
     return httpx.AsyncClient(transport=httpx.ASGITransport(observed), base_url="http://test")

@@ -37,6 +37,7 @@ from partners import (
     read_events,
     reinstate_outlet,
     reinstate_partner,
+    store,
     suspend_outlet,
     suspend_partner,
 )
@@ -267,6 +268,31 @@ async def test_a_lost_connection_does_not_stop_the_following(coalition: Coalitio
         )
         await suspend_partner(connection, coalition.bakery.partner, reason="audit", at=AT, by=BY)
         await connection.commit()
+
+    seen = await _eventually(
+        other, lambda directory: directory.partner(coalition.bakery.partner).is_suspended
+    )
+    await other.stop()
+
+    assert seen
+
+
+async def test_a_directory_that_cannot_be_understood_does_not_stop_the_following(
+    coalition: Coalition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of a newer version, in which a word is not known here."""
+    other = Directories(coalition.database, poll_seconds=0.05)
+    await other.start()
+    load, failures = store.load_directory, [ValueError("no such kind"), KeyError("nor this")]
+
+    async def load_directory(connection: AsyncConnection) -> Directory:
+        if failures:
+            raise failures.pop()
+        return await load(connection)
+
+    monkeypatch.setattr(store, "load_directory", load_directory)
+    async with coalition.database.writer.begin() as connection:
+        await suspend_partner(connection, coalition.bakery.partner, reason="audit", at=AT, by=BY)
 
     seen = await _eventually(
         other, lambda directory: directory.partner(coalition.bakery.partner).is_suspended
