@@ -27,10 +27,12 @@ Task = Callable[[Any], Awaitable[None]]
 TIMEOUT_SECONDS: Final = 60
 """A job that needs longer does a part and leaves the rest to its next turn."""
 
+DRAIN_SECONDS: Final = 15
+"""How long jobs under way may still take after SIGTERM."""
+
 _TRIES: Final = 3
 _KEPT_SECONDS: Final = 60
 _QUEUE: Final = "kopilka:jobs"
-_DRAIN_SECONDS: Final = 15
 _CONTEXT: Final = "services"
 
 
@@ -56,7 +58,7 @@ async def work(redis_url: str, jobs: Sequence[Job], services: object) -> None:
         redis_settings=RedisSettings.from_dsn(redis_url),
         queue_name=_QUEUE,
         job_timeout=TIMEOUT_SECONDS,
-        job_completion_wait=_DRAIN_SECONDS,
+        job_completion_wait=DRAIN_SECONDS,
         keep_result=_KEPT_SECONDS,
         max_tries=_TRIES,
         max_jobs=4,

@@ -145,4 +145,5 @@ def _ledger(settings: Settings, database: Database, clock: Clock) -> Ledger:
         connections=settings.lane_connections,
         batch_limit=settings.batch_limit,
         queue_limit=settings.queue_limit,
+        drain_seconds=settings.drain_seconds,
     )

@@ -52,9 +52,11 @@ class Ledger:
         connections: int = 4,
         batch_limit: int = 512,
         queue_limit: int = 16_384,
+        drain_seconds: float = 20,
     ) -> None:
         self.clock = clock
         self._database = database
+        self._drain_seconds = drain_seconds
         # Questions of one statement, or of some that need no common snapshot: no BEGIN, no ROLLBACK.
         self._reading = database.writer.execution_options(isolation_level="AUTOCOMMIT")
         self._advancing = asyncio.Lock()
@@ -76,8 +78,8 @@ class Ledger:
         self._lanes.start()
 
     async def drain(self) -> None:
-        """Accept nothing more, answer what was accepted, then return."""
-        await self._lanes.stop()
+        """Accept nothing more, answer what was accepted, then return; it takes `drain_seconds` at most."""
+        await self._lanes.stop(seconds=self._drain_seconds)
 
     async def reload_calendar(self) -> None:
         """Read the periods again, after the programme was created or its calendar extended."""

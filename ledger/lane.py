@@ -44,7 +44,7 @@ class LedgerFault(Exception):
     """A command failed by our own mistake; nothing of it was posted."""
 
 
-_UNANSWERED: Final = Fault(LedgerFault("not answered yet"))
+_UNANSWERED: Final = Fault(LedgerFault("given up before it was answered"))
 
 
 class Ticket:
@@ -142,14 +142,25 @@ class Lanes:
         self._is_open = True
         self._drainers = [asyncio.create_task(self._drain()) for _ in range(self._connections)]
 
-    async def stop(self) -> None:
-        """Accept nothing more, answer everything accepted, then return."""
+    async def stop(self, *, seconds: float) -> None:
+        """Accept nothing more, answer everything accepted, then return.
+
+        What takes longer than `seconds`, with a server that is away, is answered by a fault: whether it
+        was posted its key tells whoever repeats it.
+        """
         self._is_open = False
-        await self._idle.wait()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.error("lane.given_up", commands=self._unanswered)
         for drainer in self._drainers:
             drainer.cancel()
         await asyncio.gather(*self._drainers, return_exceptions=True)
         self._drainers = []
+        for lane in self._lanes:
+            left = self._take(lane, len(lane.queue))
+            self._answer(left, [_UNANSWERED] * len(left))
 
     async def submit(self, commands: Sequence[Command]) -> list[Answer]:
         """The answers to `commands`, in order. Order is kept within a bucket.
@@ -214,9 +225,19 @@ class Lanes:
 
     async def _post(self, lane: Lane, connection: Connection) -> None:
         """Post one batch of `lane` and answer it, whatever happens."""
-        taken = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_limit))]
+        taken = self._take(lane, self._batch_limit)
+        answers: Sequence[Answer] = [_UNANSWERED] * len(taken)
+        try:
+            answers = await self._answers(connection, lane, [command for command, _, _ in taken])
+        finally:
+            self._answer(taken, answers)
+
+    def _take(self, lane: Lane, most: int) -> list[Waiting]:
+        taken = [lane.queue.popleft() for _ in range(min(len(lane.queue), most))]
         self._queued -= len(taken)
-        answers = await self._answers(connection, lane, [command for command, _, _ in taken])
+        return taken
+
+    def _answer(self, taken: Sequence[Waiting], answers: Sequence[Answer]) -> None:
         for (_, ticket, place), answer in zip(taken, answers, strict=True):
             ticket.answer(place, answer)
         self._unanswered -= len(taken)

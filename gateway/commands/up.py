@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway.embedded import Child, DataFolder, Postgres, Valkey, last_complaint, serving_account
+from gateway.jobs import DRAIN_SECONDS
 from gateway.settings import Settings
 from gateway.unable import Unable
 from members import MasterKeys
@@ -78,13 +79,14 @@ def _start_servers(settings: Settings, folder: DataFolder, stack: ExitStack) -> 
 
 def _start_worker(settings: Settings, folder: DataFolder, stack: ExitStack) -> Child:
     worker = _start("worker", settings, folder)
-    stack.callback(worker.stop)
+    stack.callback(worker.stop, seconds=DRAIN_SECONDS + settings.drain_seconds + 10)
     return worker
 
 
 def _start_gateway(settings: Settings, folder: DataFolder, stack: ExitStack) -> Child:
     gateway = _start("gateway", settings, folder)
-    stack.callback(gateway.stop, seconds=settings.drain_seconds + 10)
+    # Its requests may take so long, and then its lanes.
+    stack.callback(gateway.stop, seconds=2 * settings.drain_seconds + 10)
     gateway.wait_until(
         lambda: _is_ready(settings),
         seconds=_READY_SECONDS,

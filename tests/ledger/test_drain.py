@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from ledger import Earn, Ledger, LedgerFault, decide
 from ledger.block import Block
+from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.kernel.refusals import Throttled
@@ -21,7 +22,7 @@ from tests.servers import Urls
 
 from . import proving
 from .builders import MEMBER, START, a_burn, an_earn
-from .instances import a_process, code, codes
+from .instances import a_process, code, codes, extend_calendar
 
 
 async def test_draining_answers_what_was_accepted_and_refuses_the_rest(
@@ -43,6 +44,29 @@ async def test_draining_answers_what_was_accepted_and_refuses_the_rest(
         assert codes([task.result() for task in accepted]) == ["OK"] * 300
     assert await _count(database, operations) == 300
     await proving.holds(database)
+
+
+async def test_draining_without_a_server_ends_and_whoever_waits_is_told(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a batch for one lane: some is under way, and the rest has not been taken yet."""
+    await extend_calendar(database)
+    till = Ledger(database, driven_clock, batch_limit=2, drain_seconds=0.2)
+    await till.start()
+    monkeypatch.setattr(Wire, "open", _no_server)
+    waiting = [asyncio.create_task(till.submit(an_earn(1))) for _ in range(5)]
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        await till.drain()
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        await till.drain()
+
+    assert [type(answer) for answer in told] == [LedgerFault] * 5
+
+
+async def _no_server(*_: object) -> Wire:
+    raise ConnectionRefusedError
 
 
 async def test_a_full_queue_refuses_and_stores_nothing(
