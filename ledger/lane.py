@@ -31,7 +31,7 @@ from .soonest import Appetite
 log = structlog.get_logger()
 
 RETRY_SECONDS: Final = 0.5
-"""How long a lane waits before it tries a lost server again."""
+"""How long a lane waits before it tries again, when the server was lost or a deadlock met."""
 
 
 CAREFUL_BATCHES: Final = 64
@@ -274,6 +274,9 @@ class Lanes:
                 has_outrun = True
             except Exception as error:  # noqa: BLE001 - whoever waits must get an answer, whatever it was
                 if isinstance(error, ServerRefused) and error.code == DEADLOCK:
+                    # All lanes lock in one order, so it takes somebody else to meet them: say so.
+                    log.warning("lane.deadlock", commands=len(commands))
+                    await asyncio.sleep(RETRY_SECONDS)
                     continue
                 if is_server_lost(error):
                     # Whether it was committed is not known: the keys tell when it is posted again.

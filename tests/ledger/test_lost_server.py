@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy import Connection, event, text, update
 from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
 
 from ledger import Counter, Earn, Ledger, fence, findings, lane, windows
+from ledger.batch import run
 from ledger.kernel.database import LANE_SETTINGS, LONGEST_SILENCE, Database, is_server_lost
 from ledger.kernel.ids import compose
 from ledger.kernel.tables import clock
-from ledger.kernel.wire import Statement, Wire
+from ledger.kernel.wire import ServerRefused, Statement, Wire
 from ledger.proof import Finding
 from tests.servers import Urls
 
@@ -99,6 +103,28 @@ async def test_a_lane_that_asks_for_a_primary_waits_while_there_is_none(
 
         assert code(await waiting) == "OK"
     await other.close()
+
+
+async def test_a_batch_that_meets_a_deadlock_says_so_and_is_posted_after_a_pause(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [ServerRefused({"C": lane.DEADLOCK, "M": "deadlock detected"})]
+
+    async def run_after_a_deadlock(*given: Any, **settings: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await run(*given, **settings)
+
+    monkeypatch.setattr(lane, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr("ledger.lane.run", run_after_a_deadlock)
+    began_at = monotonic()
+
+    with capture_logs() as said:
+        outcome = await ledger.submit(an_earn(50))
+
+    assert code(outcome) == "OK"
+    assert [entry["event"] for entry in said] == ["lane.deadlock"]
+    assert monotonic() - began_at >= 0.3
 
 
 async def test_what_a_server_that_goes_says_is_known_however_it_is_wrapped(database: Database) -> None:
