@@ -68,7 +68,7 @@ def count(
     Raises `LimitExceeded` for the first ceiling that would be passed, and `InvalidInput` for
     counters that make no sense.
     """
-    _check(counters)
+    _check(counters, at, zone)
     counted: list[Counted] = []
     for counter in counters:
         if not counter.increment:
@@ -95,6 +95,15 @@ def count(
             )
         )
     return tuple(counted)
+
+
+def make_sense(counters: Sequence[Counter], at: datetime, zone: ZoneInfo) -> bool:
+    """Whether `count` takes them, however much is left. What it refuses unseen needs no escrow."""
+    try:
+        _check(counters, at, zone)
+    except InvalidInput:
+        return False
+    return True
 
 
 def note(counts: dict[Key, Count], counted: Counted) -> None:
@@ -133,7 +142,7 @@ def _drawn(counter: Counter, allowance: Allowance | None) -> Counted:
     )
 
 
-def _check(counters: Sequence[Counter]) -> None:
+def _check(counters: Sequence[Counter], at: datetime, zone: ZoneInfo) -> None:
     if len(counters) > MAX_COUNTERS:
         raise InvalidInput(f"a command carries {MAX_COUNTERS} counters at most", field=("counters",))
     if len({(counter.name, counter.window) for counter in counters}) < len(counters):
@@ -143,6 +152,7 @@ def _check(counters: Sequence[Counter]) -> None:
             raise InvalidInput(f"a name has 1 to {MAX_NAME} characters", field=("counters", "name"))
         if not 0 <= counter.increment <= _MAX_INCREMENT:
             raise InvalidInput("an increment is not below zero", field=("counters", "increment"))
+        cell_of(counter.window, at, zone)
         if counter.ceiling is None:
             if counter.is_shared:
                 raise InvalidInput("what is shared has a ceiling", field=("counters", "ceiling"))

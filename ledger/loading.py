@@ -20,7 +20,7 @@ from .allowances import Allowance, Place, needs_of
 from .binary import instant, moment, point_in_time
 from .changing import lots_of_obligor, named_lots
 from .commands import Command, Conclude, Novate
-from .counters import Key, unpack
+from .counters import Key, make_sense, unpack
 from .decide import NEEDS_WHOLE_WALLET
 from .dues import Due
 from .foreseen import Foreseen
@@ -259,6 +259,7 @@ async def load_counted(
         return
     members = {loaded.member_of(command) for command in counting} - {0}
     loaded.counts.update(await counter_store.load(wire, members))
+    times = {bucket: max(at, head.recorded_at) for bucket, head in loaded.heads.items()}
     fresh = {
         own.own: command
         for command, own in zip(commands, keys, strict=True)
@@ -266,8 +267,8 @@ async def load_counted(
         and command.refused is None
         and own.own not in loaded.keys
         and not loaded.heads[command.bucket].is_fenced
+        and make_sense(command.counters, times[command.bucket], zone)
     }
-    times = {bucket: max(at, head.recorded_at) for bucket, head in loaded.heads.items()}
     needs = needs_of(fresh.values(), times, zone)
     if needs:
         loaded.escrow.update(await escrow.draw(wire, needs, pools))

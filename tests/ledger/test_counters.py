@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.kernel.refusals import InvalidInput
 from ledger.refusals import LimitExceeded
-from ledger.tables import counters
+from ledger.tables import blocks, counters
 
 from . import proving
 from .builders import START, a_burn, a_capture, a_counter, an_authorization, an_earn
@@ -182,6 +184,19 @@ async def test_a_counter_that_makes_no_sense_is_refused(ledger: Ledger, counter:
     refused = await ledger.submit(an_earn(10, counters=(counter,)))
 
     assert (code(refused), refused.balance.available) == ("INVALID_INPUT", 0)
+
+
+@pytest.mark.parametrize("wrong", [{"window": "fortnight"}, {"ceiling": MOST + 1}])
+async def test_a_shared_counter_that_makes_no_sense_is_refused_and_keeps_its_batch_together(
+    ledger: Ledger, database: Database, wrong: dict[str, Any]
+) -> None:
+    counter = msgspec.structs.replace(a_counter(1, 100, is_shared=True), **wrong)
+
+    outcomes = await ledger.submit_many([an_earn(10, counters=(counter,)), an_earn(20)])
+
+    assert codes(outcomes) == ["INVALID_INPUT", "OK"]
+    async with database.writer.connect() as connection:
+        assert await connection.scalar(select(func.count()).select_from(blocks)) == 1
 
 
 async def test_a_counter_named_twice_or_too_many_are_refused(ledger: Ledger) -> None:
