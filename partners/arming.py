@@ -11,13 +11,16 @@ import msgspec
 from ledger import ArmExpiry, Ledger, notices
 from ledger.kernel.database import Database
 from ledger.kernel.ids import MEMBER_BUCKETS, OPERATOR
-from ledger.kernel.refusals import Refusal
+from ledger.kernel.refusals import InvalidInput, Refusal
 
 from .digest import digest_of
 from .directory import Directory
 from .names import idempotency_key
 
 AT_ONCE: Final = 500
+
+MOST_LOTS: Final = 500
+"""Lots that one call may name."""
 
 
 class NoNotices(Refusal):
@@ -68,6 +71,7 @@ async def arm_expiry(
     if notice_days is None:
         raise NoNotices
     idempotency_key(request.key)
+    _check_lots(request)
 
     async def arm(members: Sequence[int]) -> int:
         outcomes = await ledger.submit_many(
@@ -91,6 +95,14 @@ async def arm_expiry(
             members += len(page)
             after = page[-1]
     return Armed(members=members, points=points, is_complete=members < request.most)
+
+
+def _check_lots(request: ArmRequest) -> None:
+    """Lots are some member's: in all other wallets there would be nothing to arm."""
+    if request.lots and request.member is None:
+        raise InvalidInput("lots are named together with their member", field=("lots",))
+    if len(request.lots) > MOST_LOTS:
+        raise InvalidInput(f"{MOST_LOTS} lots at most are named at once", field=("lots",))
 
 
 def _command(request: ArmRequest, member: int, notice_days: int, principal: str, at: datetime) -> ArmExpiry:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.schema.node import global_id
 from gateway.services import Services, open_services
 from gateway.settings import Settings
 from gateway.unable import Unable
@@ -66,6 +67,20 @@ async def test_what_is_armed_expires_when_the_notice_has_run_and_not_before(
     assert await available(noticing) == 0
     found = await proof.prove(noticing.services.database.writer, proof.INVARIANTS)
     assert found.is_ok, found.findings
+
+
+@pytest.mark.parametrize("what", ["lots of nobody", "too many lots"])
+async def test_lots_are_named_with_their_member_and_not_too_many(noticing: Coalition, what: str) -> None:
+    lot = global_id("Lot", noticing.member)
+    given: dict[str, Any] = {"idempotencyKey": a_key(), "expiringBefore": "2026-02-01"}
+    if what == "lots of nobody":
+        given["lots"] = [lot]
+    else:
+        given |= {"member": noticing.services.handles.seal(0, noticing.member), "lots": [lot] * 501}
+
+    refused = await noticing.do("armExpiry", ARMING, given, as_="operator")
+
+    assert refused == {"arming": None, "userErrors": [{"code": "INVALID_INPUT", "field": ["lots"]}]}
 
 
 async def test_points_that_nobody_was_told_of_do_not_expire(noticing: Coalition) -> None:
