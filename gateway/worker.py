@@ -55,10 +55,10 @@ async def drive_novations(services: Services) -> None:
 
 async def extend_calendar(services: Services) -> None:
     """Keep the periods of the next two years in the calendar."""
-    programme = services.directories.current.programme
-    if programme is not None:
+    directory = services.directories.current
+    if directory.has_programme:
         async with services.database.writer.begin() as connection:
-            await ensure_calendar(connection, programme, services.clock.now())
+            await ensure_calendar(connection, directory.programme, services.clock.now())
 
 
 async def seal(services: Services) -> None:
