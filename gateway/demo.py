@@ -133,9 +133,9 @@ async def _make(
         pass
     partners = [await _make_partner(connection, *each, at) for each in _PARTNERS]
     return {
-        "partner": await _make_client(connection, "partner", partners[0]),
-        "operator": await _make_client(connection, "operator", None),
-        "finance": await _make_client(connection, "finance", None),
+        "partner": await _make_client(connection, "partner", partners[0], at),
+        "operator": await _make_client(connection, "operator", None, at),
+        "finance": await _make_client(connection, "finance", None, at),
     }
 
 
@@ -146,7 +146,9 @@ async def _make_partner(connection: AsyncConnection, name: str, code: str, terms
     return partner.id
 
 
-async def _make_client(connection: AsyncConnection, kind: Kind, partner: int | None) -> ClientSecret:
+async def _make_client(
+    connection: AsyncConnection, kind: Kind, partner: int | None, at: datetime
+) -> ClientSecret:
     made = await create_client(
         connection,
         kind=kind,
@@ -156,6 +158,7 @@ async def _make_client(connection: AsyncConnection, kind: Kind, partner: int | N
         outlets=None,
         jwks=None,
         wall_time=datetime.now(UTC),
+        at=at,
     )
     assert made.secret is not None, "a client without keys has a secret"
     return ClientSecret(made.client.client_id, made.secret)

@@ -111,7 +111,7 @@ class ClientMutation:
         outlets = _outlets_of(context, partner, input.outlets)
         jwks = _jwks(input.jwks)
 
-        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
+        async def act(connection: AsyncConnection, at: datetime) -> _ClientKept:
             made = await register_client(
                 connection,
                 kind=cast("Kind", input.kind.name.lower()),
@@ -121,6 +121,7 @@ class ClientMutation:
                 outlets=outlets,
                 jwks=jwks,
                 wall_time=_wall_time(),
+                at=at,
                 created_by=context.known_caller.principal,
             )
             return _ClientKept(made.client.client_id, made.secret)
@@ -136,9 +137,10 @@ class ClientMutation:
     )
     async def rotate_client_secret(self, info: Info, input: ClientInput) -> ClientPayload:  # noqa: A002
         """Change a secret over."""
+        by = info.context.known_caller.principal
 
-        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
-            secret = await change_secret(connection, input.client_id, wall_time=_wall_time())
+        async def act(connection: AsyncConnection, at: datetime) -> _ClientKept:
+            secret = await change_secret(connection, input.client_id, wall_time=_wall_time(), at=at, by=by)
             return _ClientKept(input.client_id, secret)
 
         write = Write(info.context, "rotateClientSecret", input.idempotency_key, input.client_id)
@@ -151,10 +153,11 @@ class ClientMutation:
     )
     async def rotate_client_keys(self, info: Info, input: ClientKeysInput) -> ClientPayload:  # noqa: A002
         """Change keys over."""
+        by = info.context.known_caller.principal
         jwks = _jwk_set(input.jwks)
 
-        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
-            await register_jwks(connection, input.client_id, jwks, wall_time=_wall_time())
+        async def act(connection: AsyncConnection, at: datetime) -> _ClientKept:
+            await register_jwks(connection, input.client_id, jwks, wall_time=_wall_time(), at=at, by=by)
             return _ClientKept(input.client_id)
 
         write = Write(info.context, "rotateClientKeys", input.idempotency_key, (input.client_id, jwks))
@@ -165,9 +168,10 @@ class ClientMutation:
     )
     async def revoke_client(self, info: Info, input: ClientInput) -> ClientPayload:  # noqa: A002
         """End a client."""
+        by = info.context.known_caller.principal
 
-        async def act(connection: AsyncConnection, _: datetime) -> _ClientKept:
-            await end_client(connection, input.client_id, wall_time=_wall_time())
+        async def act(connection: AsyncConnection, at: datetime) -> _ClientKept:
+            await end_client(connection, input.client_id, wall_time=_wall_time(), at=at, by=by)
             return _ClientKept(input.client_id)
 
         write = Write(info.context, "revokeClient", input.idempotency_key, input.client_id)

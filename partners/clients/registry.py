@@ -1,8 +1,8 @@
-"""Registering OAuth clients, changing over their secrets and keys, and revoking them.
+"""Registering OAuth clients, changing over their secrets and keys, and revoking them; each with its event.
 
 Time comes in as `wall_time`, the machine's, never programme time: tokens and secrets expire
-even while the programme's clock stands still in another year. What a use case shows once, a
-secret, it cannot show again.
+even while the programme's clock stands still in another year. Programme time, `at`, is for the
+event alone. What a use case shows once, a secret, it cannot show again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.kernel.refusals import InvalidInput, Refusal
+from partners.events import record
 
 from . import store
 from .client import KINDS, SCOPES_OF_KIND, Client, Kind, Revocation
@@ -64,6 +65,7 @@ async def create_client(
     outlets: Iterable[int] | None,
     jwks: Mapping[str, Any] | None,
     wall_time: datetime,
+    at: datetime,
     created_by: str | None = None,
 ) -> NewClient:
     """Register a client; without `jwks` it gets a secret, which is never shown again.
@@ -92,24 +94,36 @@ async def create_client(
     )
     await connection.run_sync(lambda sync: store.insert_client(sync, client, created_by=created_by))
     secret = None if jwks is not None else await _give_secret(connection, client.client_id, wall_time)
+    granted = {"name": client.name, "scopes": sorted(client.scopes)}
+    await _record(connection, "client.created", client, at=at, by=created_by, more=granted)
     return NewClient(client=client, secret=secret)
 
 
-async def rotate_secret(connection: AsyncConnection, client_id: str, *, wall_time: datetime) -> str:
+async def rotate_secret(
+    connection: AsyncConnection, client_id: str, *, wall_time: datetime, at: datetime, by: str
+) -> str:
     """A new secret for the client; the one before it works for another 24 hours, older ones no more.
 
     Raises `ClientUnknown`.
     """
-    await _locked(connection, client_id)
+    client = await _locked(connection, client_id)
     live = await connection.run_sync(store.live_secrets, client_id, wall_time)
     kept = LIVE_SECRETS - 1
     await connection.run_sync(store.end_secrets, live[:-kept], wall_time)
     await connection.run_sync(store.end_secrets, live[-kept:], wall_time + CHANGE_OVER)
-    return await _give_secret(connection, client_id, wall_time)
+    secret = await _give_secret(connection, client_id, wall_time)
+    await _record(connection, "client.secret_rotated", client, at=at, by=by)
+    return secret
 
 
 async def register_jwks(
-    connection: AsyncConnection, client_id: str, jwks: Mapping[str, Any], *, wall_time: datetime
+    connection: AsyncConnection,
+    client_id: str,
+    jwks: Mapping[str, Any],
+    *,
+    wall_time: datetime,
+    at: datetime,
+    by: str,
 ) -> Client:
     """Replace the client's public keys; its secrets, if any, work for another 24 hours.
 
@@ -120,10 +134,14 @@ async def register_jwks(
     await connection.run_sync(store.set_jwks, client_id, jwks)
     live = await connection.run_sync(store.live_secrets, client_id, wall_time)
     await connection.run_sync(store.end_secrets, live, wall_time + CHANGE_OVER)
-    return await _locked(connection, client_id)
+    changed = await _locked(connection, client_id)
+    await _record(connection, "client.keys_replaced", changed, at=at, by=by)
+    return changed
 
 
-async def revoke_client(connection: AsyncConnection, client_id: str, *, wall_time: datetime) -> None:
+async def revoke_client(
+    connection: AsyncConnection, client_id: str, *, wall_time: datetime, at: datetime, by: str
+) -> None:
     """End the client for good: it gets no more tokens, and those it has stop within a second.
 
     Raises `ClientUnknown` if there is no such client; revoking it again changes nothing.
@@ -135,6 +153,7 @@ async def revoke_client(connection: AsyncConnection, client_id: str, *, wall_tim
     revocation = Revocation(client_id=client_id, jti=None, expires_at=wall_time + REVOCATION_LIFETIME)
     await connection.run_sync(store.set_revoked, client_id, wall_time)
     await connection.run_sync(store.insert_revocation, revocation, wall_time)
+    await _record(connection, "client.revoked", client, at=at, by=by)
 
 
 async def find_client(connection: AsyncConnection, client_id: str) -> Client:
@@ -163,6 +182,20 @@ async def _creator_of(connection: AsyncConnection, principal: str) -> str | None
 async def clients_of(connection: AsyncConnection, partner: int | None) -> list[Client]:
     """A partner's clients by id, revoked ones included; for None those of operator, finance and app."""
     return await connection.run_sync(store.clients_of, partner)
+
+
+async def _record(
+    connection: AsyncConnection,
+    kind: str,
+    client: Client,
+    *,
+    at: datetime,
+    by: str | None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Never a secret, nor its digest: whoever reads the log needs to know that there was one."""
+    body = {"client": client.client_id, **(more or {}), "by": by}
+    await record(connection, kind, partner=client.partner, at=at, body=body)
 
 
 async def _locked(connection: AsyncConnection, client_id: str) -> Client:

@@ -125,5 +125,6 @@ async def credentials(coalition: Coalition, *scopes: str, partner: int = 1) -> s
             outlets=None,
             jwks=None,
             wall_time=coalition.now,
+            at=coalition.now,
         )
     return base64.b64encode(f"{made.client.client_id}:{made.secret}".encode()).decode()

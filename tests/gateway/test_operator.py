@@ -17,6 +17,7 @@ from gateway.schema import make_schema
 from gateway.schema.node import global_id
 from gateway.services import Services
 from ledger.kernel.clock import WallClock
+from partners import read_events
 from partners.clients import find_client
 from partners.tables import requests
 from tests.gateway.calls import ask
@@ -239,6 +240,43 @@ async def test_a_clients_secret_is_changed_and_the_client_ended(coalition: Coali
     assert changed["secret"] != made["secret"]
     assert ended["client"]["revokedAt"] is not None
     assert late["userErrors"] == [{"code": "CLIENT_UNKNOWN", "field": ["clientId"]}]
+
+
+async def test_what_is_done_to_clients_is_in_the_log_of_events_without_their_secrets(
+    coalition: Coalition,
+) -> None:
+    jwks = json.dumps(
+        {"keys": [ECKey.generate_key("P-256", {"kid": "own", "alg": "ES256"}).as_dict(private=False)]}
+    )
+    given = {"kind": "PARTNER", "name": "Tills", "scopes": ["earn"], "partner": partner_id(1)}
+    secrets = []
+
+    async def change(field: str, **given: object) -> Any:
+        asked = {"idempotencyKey": a_key(), **given}
+        for _ in range(2):  # a repeat adds nothing
+            answer = await coalition.do(field, CLIENT, asked, as_="operator")
+            secrets.append(answer["secret"])
+        return answer["client"]["clientId"]
+
+    client = await change("createClient", **given)
+    for field in ("rotateClientSecret", "revokeClient", "revokeClient"):
+        await change(field, clientId=client)
+    other = await change("createClient", **given)
+    await change("rotateClientKeys", clientId=other, jwks=jwks)
+
+    async with coalition.services.database.writer.connect() as connection:
+        log = await read_events(connection, after=0)
+    events = [event for event in log if event.kind.startswith("client.")]
+    assert [(event.kind, event.body["client"]) for event in events] == [
+        ("client.created", client),
+        ("client.secret_rotated", client),
+        ("client.revoked", client),
+        ("client.created", other),
+        ("client.keys_replaced", other),
+    ]
+    assert {(event.partner, event.body["by"]) for event in events} == {(1, "staff:operator")}
+    assert (events[0].body["name"], events[0].body["scopes"]) == ("Tills", ["earn"])
+    assert not any(secret in str(events) for secret in secrets if secret is not None)
 
 
 async def test_a_clients_keys_are_changed(coalition: Coalition) -> None:

@@ -69,6 +69,7 @@ async def belongings(coalition: Coalition, number: int, token: str) -> Belonging
             outlets=None,
             jwks=None,
             wall_time=coalition.now,
+            at=coalition.now,
         )
     await coalition.services.directories.reload()
     earn = an_earn(coalition, member=member, receipt=a_receipt(outlet=code))

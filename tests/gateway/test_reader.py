@@ -67,6 +67,7 @@ async def traded(coalition: Coalition) -> Coalition:
                 outlets=None,
                 jwks=None,
                 wall_time=coalition.now,
+                at=coalition.now,
             )
     await coalition.services.ledger.advance(datetime.fromisoformat("2026-02-01T12:00:00+03:00"))
     await coalition.do("closePeriod", "userErrors { code }", {"period": 1}, as_="finance")

@@ -22,6 +22,7 @@ from partners.tables import partners
 
 ISSUER = "https://points.example"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+BY = "staff:test"
 SEALING_KEY = bytes(range(32))
 
 Register = Callable[..., Awaitable[NewClient]]
@@ -132,6 +133,7 @@ def register(database: Database, partner: int) -> Register:
             "outlets": None,
             "jwks": None,
             "wall_time": now(),
+            "at": now(),
         }
         async with database.writer.begin() as connection:
             return await create_client(connection, **(usual | says))

@@ -24,6 +24,7 @@ from ledger.kernel.refusals import InvalidInput
 from partners.clients import CHANGE_OVER, Client, Credentials, NewClient, public_keys, register_jwks
 from tests.gateway.oauth.conftest import (
     ASSERTION_TYPE,
+    BY,
     ISSUER,
     OAuth,
     Register,
@@ -260,11 +261,13 @@ async def test_registering_keys_lets_the_secret_run_out(
     oauth: OAuth, till: NewClient, database: Database
 ) -> None:
     async with database.writer.begin() as connection:
-        await register_jwks(connection, till.client.client_id, JWKS, wall_time=now())
+        await register_jwks(connection, till.client.client_id, JWKS, wall_time=now(), at=now(), by=BY)
     both = [await oauth.ask(till), await oauth.assert_by(an_assertion(till.client))]
 
     async with database.writer.begin() as connection:
-        await register_jwks(connection, till.client.client_id, JWKS, wall_time=now() - CHANGE_OVER)
+        await register_jwks(
+            connection, till.client.client_id, JWKS, wall_time=now() - CHANGE_OVER, at=now(), by=BY
+        )
     after = [await oauth.ask(till), await oauth.assert_by(an_assertion(till.client))]
 
     assert [each.status_code for each in both] == [200, 200]

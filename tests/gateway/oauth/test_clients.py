@@ -21,7 +21,7 @@ from partners.clients import (
     revoke_client,
     rotate_secret,
 )
-from tests.gateway.oauth.conftest import Register, now
+from tests.gateway.oauth.conftest import BY, Register, now
 
 
 async def test_a_secret_is_stored_as_its_digest_and_not_shown_in_repr(
@@ -78,15 +78,15 @@ async def test_only_the_members_app_may_have_card_keys() -> None:
 async def test_an_unknown_client_cannot_be_changed(database: Database) -> None:
     async with database.writer.begin() as connection:
         with pytest.raises(ClientUnknown):
-            await rotate_secret(connection, "partner-0", wall_time=now())
+            await rotate_secret(connection, "partner-0", wall_time=now(), at=now(), by=BY)
         with pytest.raises(ClientUnknown):
-            await register_jwks(connection, "partner-0", {"keys": []}, wall_time=now())
+            await register_jwks(connection, "partner-0", {"keys": []}, wall_time=now(), at=now(), by=BY)
         with pytest.raises(ClientUnknown):
-            await revoke_client(connection, "partner-0", wall_time=now())
+            await revoke_client(connection, "partner-0", wall_time=now(), at=now(), by=BY)
 
 
 async def test_a_revoked_client_gets_no_new_secret(till: NewClient, database: Database) -> None:
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, wall_time=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
         with pytest.raises(ClientUnknown):
-            await rotate_secret(connection, till.client.client_id, wall_time=now())
+            await rotate_secret(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)

@@ -7,7 +7,7 @@ import pytest
 
 from ledger.kernel.database import Database
 from partners.clients import NewClient, revoke_client
-from tests.gateway.oauth.conftest import ISSUER, OAuth, Register, now
+from tests.gateway.oauth.conftest import BY, ISSUER, OAuth, Register, now
 
 
 async def introspect(oauth: OAuth, client: NewClient, token: str) -> httpx.Response:
@@ -57,7 +57,7 @@ async def test_a_token_of_a_revoked_client_is_inactive_at_once(
 ) -> None:
     token = await oauth.token(till)
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, wall_time=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
 
     assert (await introspect(oauth, operator, token)).json() == {"active": False}
 

@@ -13,7 +13,7 @@ from joserfc.jwk import KeySet
 from gateway.oauth import Addresses
 from ledger.kernel.database import Database
 from partners.clients import CHANGE_OVER, NewClient, revoke_client, rotate_secret
-from tests.gateway.oauth.conftest import ISSUER, OAuth, Register, now, parts
+from tests.gateway.oauth.conftest import BY, ISSUER, OAuth, Register, now, parts
 
 
 async def test_a_secret_buys_a_token_of_five_minutes(oauth: OAuth, till: NewClient, partner: int) -> None:
@@ -170,7 +170,7 @@ async def test_after_a_rotation_both_secrets_work_and_never_three(
 ) -> None:
     async def rotate() -> NewClient:
         async with database.writer.begin() as connection:
-            secret = await rotate_secret(connection, till.client.client_id, wall_time=now())
+            secret = await rotate_secret(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
         return NewClient(client=till.client, secret=secret)
 
     second = await rotate()
@@ -184,7 +184,7 @@ async def test_an_old_secret_ends_when_the_change_over_does(
     oauth: OAuth, till: NewClient, database: Database
 ) -> None:
     async with database.writer.begin() as connection:
-        await rotate_secret(connection, till.client.client_id, wall_time=now() - CHANGE_OVER)
+        await rotate_secret(connection, till.client.client_id, wall_time=now() - CHANGE_OVER, at=now(), by=BY)
 
     assert (await oauth.ask(till)).status_code == 401
 
@@ -193,8 +193,8 @@ async def test_a_revoked_client_gets_no_more_tokens(
     oauth: OAuth, till: NewClient, database: Database
 ) -> None:
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, wall_time=now())
-        await revoke_client(connection, till.client.client_id, wall_time=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
 
     assert (await oauth.ask(till)).status_code == 401
 

@@ -19,7 +19,7 @@ from gateway.oauth import Addresses, KeyRing, KeySealer, Verifier
 from gateway.oauth.verifier import REMEMBERED
 from ledger.kernel.database import Database
 from partners.clients import NewClient, revoke_client
-from tests.gateway.oauth.conftest import ISSUER, SEALING_KEY, OAuth, encoded, now, shared_secret_jwt
+from tests.gateway.oauth.conftest import BY, ISSUER, SEALING_KEY, OAuth, encoded, now, shared_secret_jwt
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ async def test_a_revoked_client_stops_within_a_second(
     oauth.verifier.verify(f"Bearer {seen}")
 
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, wall_time=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
     await asyncio.sleep(1)
 
     for token in (seen, unseen):
@@ -250,7 +250,7 @@ async def test_revocations_outlive_the_clearing_away_of_dead_ones(
 ) -> None:
     token = await oauth.token(till)
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, wall_time=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
 
     await oauth.upkeep.clear(now())
     await oauth.upkeep.look(now())
@@ -272,7 +272,7 @@ async def test_upkeep_goes_on_after_postgresql_was_away(
 
     monkeypatch.setattr(oauth.upkeep, "look", look_after_a_failure)
     async with database.writer.begin() as connection:
-        await revoke_client(connection, till.client.client_id, wall_time=now())
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
     await asyncio.sleep(1.5)
 
     with pytest.raises(Unauthenticated):
