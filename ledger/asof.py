@@ -13,11 +13,21 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, func, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    func,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS, POINTS_KINDS
-from .evidence.tables import archived_operations
+from .evidence.tables import archived_lines, archived_operations
 from .kernel.ids import bucket_of
 from .kernel.refusals import InvalidInput
 from .outcomes import Balance, Outcome
@@ -61,12 +71,11 @@ async def balance_as_of(connection: AsyncConnection, member: int, at: datetime, 
 
 async def _recorded(connection: AsyncConnection, member: int, at: datetime) -> Balance:
     whose = {"bucket": bucket_of(member), "member": member}
-    for last in _LAST:
-        outcome = await connection.scalar(last, {**whose, "at": at})
-        if outcome is not None:
-            return _decode(outcome).balance
-    # Nothing happened before: then the first operation that is here tells what was brought along.
-    found = (await connection.execute(_FIRST, whose)).first()
+    last = max((await connection.execute(_LAST, {**whose, "at": at})).all(), key=_place, default=None)
+    if last is not None:
+        return _decode(last.outcome).balance
+    # Nothing happened before: then the first operation tells what was brought along.
+    found = min((await connection.execute(_FIRST, whose)).all(), key=_place, default=None)
     if found is None:
         return await _present(connection, member)
     effect = await _effect(connection, _ONE, {**whose, "id": found.id, "recorded_at": found.recorded_at})
@@ -85,13 +94,25 @@ def _own(table: FromClause) -> ColumnElement[bool]:
     return and_(table.c.bucket == bindparam("bucket"), table.c.member == bindparam("member"))
 
 
-def _last(table: FromClause) -> Select[Any]:
-    """The outcome of a member's last operation up to an instant."""
-    before = select(table.c.outcome).where(_own(table), table.c.recorded_at <= bindparam("at"))
+def _place(row: Any) -> tuple[datetime, int]:
+    """Where an operation stands in its bucket's history."""
+    return row.recorded_at, row.id
+
+
+def _up_to(table: FromClause) -> Select[Any]:
+    """A member's last operation up to an instant."""
+    query = select(table.c.id, table.c.recorded_at, table.c.outcome)
+    before = query.where(_own(table), table.c.recorded_at <= bindparam("at"))
     return before.order_by(table.c.recorded_at.desc(), table.c.id.desc()).limit(1)
 
 
-def _moved() -> Select[Any]:
+def _first(table: FromClause) -> Select[Any]:
+    """A member's first operation."""
+    query = select(table.c.id, table.c.recorded_at, table.c.outcome).where(_own(table))
+    return query.order_by(table.c.recorded_at, table.c.id).limit(1)
+
+
+def _moved(operations: FromClause, lines: FromClause) -> Select[Any]:
     """What some of a member's operations moved, by the accounts that it was between."""
     same = (
         (lines.c.bucket == operations.c.bucket)
@@ -106,24 +127,38 @@ def _moved() -> Select[Any]:
     )
 
 
+def _of_one(operations: FromClause, lines: FromClause) -> Select[Any]:
+    """What one operation moved."""
+    return _moved(operations, lines).where(
+        operations.c.id == bindparam("id"), operations.c.recorded_at == bindparam("recorded_at")
+    )
+
+
+def _late(operations: FromClause, lines: FromClause) -> Select[Any]:
+    """What was written after an instant and had happened by then."""
+    return _moved(operations, lines).where(
+        operations.c.recorded_at > bindparam("at"), operations.c.occurred_at <= bindparam("at")
+    )
+
+
+def _everywhere(*parts: Select[Any]) -> CompoundSelect[Any]:
+    """The answers of the partitions and of the archived months, in one statement.
+
+    Each is asked by itself, not by a view of both: partitions come in the order of time, so the
+    first that has an answer is enough of them, and where nothing is archived nothing is added.
+    """
+    return union_all(*(select(part.subquery()) for part in parts))
+
+
 # Built once: making a statement takes as long as asking it.
-_LAST: Final = (_last(operations), _last(archived_operations))
-_FIRST: Final = (
-    select(operations.c.id, operations.c.recorded_at, operations.c.outcome)
-    .where(_own(operations))
-    .order_by(operations.c.recorded_at, operations.c.id)
-    .limit(1)
-)
-_ONE: Final = _moved().where(
-    operations.c.id == bindparam("id"), operations.c.recorded_at == bindparam("recorded_at")
-)
-_LATE: Final = _moved().where(
-    operations.c.recorded_at > bindparam("at"), operations.c.occurred_at <= bindparam("at")
-)
+_LAST: Final = _everywhere(_up_to(operations), _up_to(archived_operations))
+_FIRST: Final = _everywhere(_first(operations), _first(archived_operations))
+_ONE: Final = _everywhere(_of_one(operations, lines), _of_one(archived_operations, archived_lines))
+_LATE: Final = _everywhere(_late(operations, lines), _late(archived_operations, archived_lines))
 
 
 async def _effect(
-    connection: AsyncConnection, moved: Select[Any], parameters: Mapping[str, object]
+    connection: AsyncConnection, moved: CompoundSelect[Any], parameters: Mapping[str, object]
 ) -> list[int]:
     """Credits less debits by account kind."""
     sums = [0] * POINTS_KINDS

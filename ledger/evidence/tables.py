@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ledger.kernel.database import metadata
-from ledger.tables import operations
+from ledger.tables import lines, operations
 
 INSTANT: Final = DateTime(timezone=True)
 
@@ -102,3 +102,6 @@ archives = Table(
 
 archived_operations = operations.to_metadata(MetaData(), name="archived_operations")
 """The operations of every archived month: a view, of another partner's rows for nobody."""
+
+archived_lines = lines.to_metadata(MetaData(), name="archived_lines")
+"""Their lines, likewise."""

@@ -91,6 +91,27 @@ async def test_an_archived_month_reads_repeats_and_proves_as_before(
     await proving.holds(database)
 
 
+async def test_balances_as_of_any_instant_are_told_as_before_whatever_is_archived(
+    ledger: Ledger, database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    await ledger.submit(an_earn(11, occurred_at=datetime(2026, 1, 20, tzinfo=UTC)))
+    await ledger.advance(datetime(2026, 2, 20, tzinfo=UTC))
+    await ledger.submit(a_burn(2))
+    await ledger.advance(datetime(2026, 3, 2, tzinfo=UTC))
+    await ledger.submit(an_earn(5))
+    await _seal(database)
+    days = [(2025, 12, 1), (2026, 1, 20), (2026, 2, 2), (2026, 2, 10), (2026, 2, 25)]
+    asked = [(datetime(*day, tzinfo=UTC), clock) for day in days for clock in Clock]
+    told = [await _balance(database, *each) for each in asked]
+    assert told[0] == told[1] == Balance()
+    assert told[2] != told[3]
+
+    for month in (FEBRUARY, JANUARY):
+        await _archive(owner, tmp_path / f"{month}", month)
+
+        assert [await _balance(database, *each) for each in asked] == told
+
+
 async def test_what_was_archived_cannot_be_changed_and_its_partition_not_made_again(
     database: Database, owner: AsyncEngine, urls: Urls, tmp_path: Path
 ) -> None:
@@ -125,9 +146,7 @@ async def test_only_a_month_that_is_over_sealed_and_there_is_archived(
     await ledger.advance(datetime(2026, 3, 2, tzinfo=UTC))
     with pytest.raises(MonthNotArchivable, match="not sealed"):
         await _archive(owner, tmp_path / "february", FEBRUARY)
-    async with database.writer.begin() as connection:
-        (span,) = await sealing.due(connection)
-        await sealing.seal_period(connection, span, KEYS, at=AT)
+    await _seal(database)
 
     await _archive(owner, tmp_path / "february", FEBRUARY)
     await _archive(owner, tmp_path / "january")
@@ -216,9 +235,15 @@ CHANGES: tuple[Callable[[Path], None], ...] = (
 )
 
 
-async def _balance(database: Database, at: datetime) -> Balance:
+async def _seal(database: Database) -> None:
+    async with database.writer.begin() as connection:
+        (span,) = await sealing.due(connection)
+        await sealing.seal_period(connection, span, KEYS, at=AT)
+
+
+async def _balance(database: Database, at: datetime, clock: Clock = Clock.RECORDED) -> Balance:
     async with database.writer.connect() as connection:
-        return await balance_as_of(connection, MEMBER, at, Clock.RECORDED)
+        return await balance_as_of(connection, MEMBER, at, clock)
 
 
 async def _archive(engine: AsyncEngine, to: Path, month: date = JANUARY) -> Archived:
