@@ -1,8 +1,9 @@
 """Laying a month away: out of the partitions of history, into tables of its own and into Parquet.
 
 A month is whole when time has passed it, and may go when every period with rows in it is sealed
-and everything it moved has been folded. Its tables stay readable: history that is asked for goes
-on into them, and the proof counts them. Only the owner of the tables can do this.
+and everything it moved has been folded, into flows and stock and into tallies. Its tables stay
+readable: history that is asked for goes on into them, and the proof counts them. Only the owner of
+the tables can do this.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ledger.kernel.database import is_lock_timeout
 from ledger.tables import blocks, lines, operations
+from ledger.tallies.folding import LAST_MARK
 
 from . import parquet, sealing
 from .history import WHOLE_HISTORY
@@ -41,6 +43,11 @@ _IS_OVER: Final = text(
     "SELECT (CASE WHEN is_driven THEN clock.now ELSE now() END) >= cast(:end AS date) AT TIME ZONE 'UTC' "
     "FROM clock"
 )
+_UNTALLIED: Final = f"""
+    SELECT EXISTS (SELECT FROM heads h
+                   CROSS JOIN LATERAL (SELECT max(o.id) AS last FROM {{}} o WHERE o.bucket = h.bucket) o
+                   WHERE o.last > coalesce(({LAST_MARK}), 0))
+"""  # noqa: S608 - constants
 _UNFOLDED: Final = "SELECT EXISTS (SELECT FROM {} b JOIN heads h USING (bucket) WHERE b.height > h.folded)"
 
 
@@ -88,6 +95,8 @@ async def check(connection: AsyncConnection, month: date) -> list[int]:
             raise MonthNotArchivable(f"the proof does not hold: {problem}")
     if await connection.scalar(text(_UNFOLDED.format(_partition(blocks, month)))):
         raise MonthNotArchivable(f"what {month:%Y-%m} moved is not folded yet: try after the next period")
+    if await connection.scalar(text(_UNTALLIED.format(_partition(operations, month)))):
+        raise MonthNotArchivable(f"tallies have not taken up {month:%Y-%m} yet: let the worker run a while")
     return periods
 
 

@@ -28,13 +28,13 @@ _FOLD: Final = text(f"""
         SELECT o.bucket, o.id, o.recorded_at, date_trunc('hour', o.recorded_at, 'UTC') AS recorded_in,
                date_trunc('hour', least(o.occurred_at, o.recorded_at), 'UTC') AS effective_in
         FROM reached r
-        CROSS JOIN LATERAL (SELECT * FROM operations o
+        CROSS JOIN LATERAL (SELECT * FROM whole.operations o
                             WHERE o.bucket = r.bucket AND o.id > r.last AND o.id <= r.upto) o
     ), moved AS MATERIALIZED (
         SELECT t.recorded_in, t.effective_in, l.issuer, l.obligor, l.redeemer, l.debit, l.credit,
                sum(l.amount) AS points
         FROM reached r
-        CROSS JOIN LATERAL (SELECT * FROM lines l
+        CROSS JOIN LATERAL (SELECT * FROM whole.lines l
                             WHERE l.bucket = r.bucket AND l.operation > r.last AND l.operation <= r.upto
                               AND l.unit = 'PTS') l
         JOIN taken t ON t.bucket = l.bucket AND t.id = l.operation

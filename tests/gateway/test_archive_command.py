@@ -16,6 +16,7 @@ from gateway.cli import app
 from gateway.services import open_services
 from gateway.settings import Settings
 from gateway.unable import Unable
+from gateway.worker import fold_tallies
 from tests import servers
 from tests.conftest import START
 from tests.gateway.coalition import a_coalition
@@ -44,6 +45,7 @@ async def _lived(settings: Settings) -> None:
 async def _advance(settings: Settings) -> None:
     async with open_services(settings) as services:
         await services.ledger.advance(datetime.fromisoformat("2026-03-15T12:00:00+03:00"))
+        await fold_tallies(services)
 
 
 def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(

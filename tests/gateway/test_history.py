@@ -13,6 +13,7 @@ import pytest
 from gateway.schema.node import global_id
 from gateway.settings import Settings
 from gateway.unable import Unable
+from gateway.worker import fold_tallies
 from ledger.kernel.ids import compose
 from tests.gateway.coalition import PHONE, Coalition, a_burn, a_caller, a_key, a_receipt, an_earn
 from tests.gateway.conftest import name_in_environment, run_command
@@ -110,6 +111,7 @@ async def test_a_month_that_was_laid_away_is_still_in_the_pages(
     await coalition.services.ledger.advance(datetime.fromisoformat("2026-03-15T12:00:00+03:00"))
     for command in (("period", "close", "1"), ("period", "close", "2"), ("seal", "make")):
         await asyncio.to_thread(run_command, *command)
+    await fold_tallies(coalition.services)
 
     laid = await asyncio.to_thread(run_command, "archive", "2026-01", "--to", str(tmp_path / "january"))
 

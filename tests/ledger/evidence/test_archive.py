@@ -11,10 +11,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ledger import Balance, Ledger, records
+from ledger import Balance, Ledger, records, tallies
 from ledger.asof import Clock, balance_as_of
 from ledger.evidence import archive, parquet, sealing
 from ledger.evidence.archive import Archived, MonthNotArchivable
@@ -156,6 +157,34 @@ async def test_only_a_month_that_is_over_sealed_and_there_is_archived(
     await proving.holds(database)
 
 
+async def test_a_month_that_tallies_lack_is_not_archived_and_is_told_the_same_afterwards(
+    database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    stood = await _standing(database, AT)
+    async with owner.connect() as connection:
+        with pytest.raises(MonthNotArchivable, match="tallies"):
+            await archive.check(connection, JANUARY)
+
+    await _archive(owner, tmp_path / "january")
+
+    assert await _standing(database, AT) == stood
+    await proving.holds(database)
+
+
+async def test_tallies_take_up_what_an_older_version_archived_without_them(
+    database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    stood = await _standing(database, AT)
+    await _archive(owner, tmp_path / "january")
+    async with owner.begin() as connection:
+        await connection.execute(text("TRUNCATE tallies, tally_marks, tally_late"))
+
+    assert await _fold(owner) == 10
+
+    assert await _standing(database, AT) == stood
+    await proving.holds(database)
+
+
 async def test_the_writer_cannot_archive(database: Database, urls: Urls, tmp_path: Path) -> None:
     writer = create_async_engine(
         urls.writer.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool
@@ -235,6 +264,16 @@ CHANGES: tuple[Callable[[Path], None], ...] = (
 )
 
 
+async def _fold(engine: AsyncEngine) -> int:
+    async with engine.begin() as connection:
+        return await tallies.fold(connection)
+
+
+async def _standing(database: Database, at: datetime) -> tallies.Standing:
+    async with database.writer.connect() as connection:
+        return await tallies.programme_as_of(connection, at, Clock.RECORDED)
+
+
 async def _seal(database: Database) -> None:
     async with database.writer.begin() as connection:
         (span,) = await sealing.due(connection)
@@ -247,6 +286,7 @@ async def _balance(database: Database, at: datetime, clock: Clock = Clock.RECORD
 
 
 async def _archive(engine: AsyncEngine, to: Path, month: date = JANUARY) -> Archived:
+    await _fold(engine)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         exported = await archive.export(connection, month, to)
