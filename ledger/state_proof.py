@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+_CLOCKS_DIFFER_BY: Final = "interval '10 minutes'"
+"""Clocks of machines are a moment apart; a driven clock is one."""
+
 _SEQUENCE: Final = "((1::bigint << 56) - 1)"
 _MAKER: Final = f"(({{lot}} >> 56 << 56) | (({{lot}} & {_SEQUENCE}) >> 15))"
 
@@ -90,6 +93,23 @@ OF_HISTORY: Final = (
            OR l.lot <> 0 AND d.original <> {maker_of("l.lot")}
         """,  # noqa: S608 - an expression, and constants of the chart of accounts
     ),
+    (
+        "periods",
+        "every operation is of the period that the calendar has for the instant when it was recorded",
+        # As `Calendar.period_at` and `Block` have it: the first period reaches back, the next one to come on.
+        """
+        WITH spans AS (
+            SELECT period, ends_at,
+                   CASE WHEN period = min(period) OVER () THEN '-infinity' ELSE starts_at END AS starts_at
+            FROM calendar
+            UNION ALL SELECT max(period) + 1, 'infinity', max(ends_at) FROM calendar
+        )
+        SELECT o.bucket, format('operation %s, recorded at %s, is of period %s', o.id, o.recorded_at, period)
+        FROM operations o
+        LEFT JOIN spans s USING (period)
+        WHERE (o.recorded_at >= s.starts_at AND o.recorded_at < s.ends_at) IS NOT TRUE
+        """,
+    ),
 )
 """(name, claim, query), as `ledger.proof.by_query` takes them.
 
@@ -110,6 +130,34 @@ OF_STATE: Final = (
               FROM dues) AS ordered
         WHERE points_left < points AND older > 0
         """,
+    ),
+    (
+        "heads",
+        "every head is where its last block left it",
+        """
+        SELECT h.bucket, format('head of bucket %s: height %s, operations %s, period %s, recorded at %s; '
+                                'its last block: %s, %s, %s, %s', h.bucket, h.height, h.operations, h.period,
+                                h.recorded_at, b.height, b.operations, b.period, b.recorded_at)
+        FROM heads h
+        CROSS JOIN LATERAL (
+            (SELECT height, first + count - 1 - (bucket::bigint << 56) AS operations, period,
+                    recorded_at, hash
+             FROM blocks WHERE bucket = h.bucket ORDER BY height DESC LIMIT 1)
+            UNION ALL SELECT 0, 0, 1, '1970-01-01T00:00:00Z', decode(repeat('00', 32), 'hex')
+            ORDER BY height DESC LIMIT 1
+        ) b
+        WHERE (h.height, h.operations, h.period, h.recorded_at, h.hash)
+              <> (b.height, b.operations, b.period, b.recorded_at, b.hash)
+        """,
+    ),
+    (
+        "ahead",
+        "nothing is recorded ahead of the programme's clock",
+        f"""
+        SELECT bucket, format('head of bucket %s: recorded at %s, which lies ahead', bucket, recorded_at)
+        FROM heads, clock
+        WHERE recorded_at > CASE WHEN is_driven THEN clock.now ELSE now() + {_CLOCKS_DIFFER_BY} END
+        """,  # noqa: S608 - a constant
     ),
 )
 """The same, of those that read state alone."""

@@ -158,6 +158,12 @@ OF_HOME = [
     ("UPDATE dues SET obligor = 3 WHERE bucket = 7", "due_lines"),
     ("UPDATE dues SET tariff = 3 WHERE bucket = 7", "due_lines"),
     ("UPDATE dues SET original = original + 1 WHERE bucket = 7", "due_lines"),
+    ("UPDATE heads SET height = height - 1 WHERE bucket = 7", "heads"),
+    ("UPDATE heads SET operations = operations + 1 WHERE bucket = 7", "heads"),
+    ("UPDATE heads SET period = period + 1 WHERE bucket = 7", "heads"),
+    ("UPDATE heads SET recorded_at = recorded_at + interval '1 second' WHERE bucket = 7", "heads"),
+    ("UPDATE heads SET hash = sha256(hash) WHERE bucket = 7", "heads"),
+    ("UPDATE heads SET recorded_at = recorded_at + interval '1 second' WHERE bucket = 7", "ahead"),
     (
         "INSERT INTO keys SELECT bucket, substr(sha256(key), 1, 16), operation, recorded_at FROM keys "
         "WHERE operation = {first}",
@@ -197,6 +203,24 @@ async def test_what_the_writer_changes_is_found_and_named(rich: Ledger, database
     blamed = await _blamed(database.writer, [*OF_HOME, *OF_THE_SURVIVOR])
 
     assert blamed == {damage: {7} for damage, _ in OF_HOME} | {damage: {40} for damage, _ in OF_THE_SURVIVOR}
+
+
+@pytest.mark.parametrize(
+    ("shift", "invariant"),
+    [("recorded_at = recorded_at + interval '60 days'", "ahead"), ("period = period + 1", "periods")],
+)
+async def test_what_is_posted_on_a_head_that_was_shifted_is_found(
+    ledger: Ledger, database: Database, shift: str, invariant: str
+) -> None:
+    """Else a burn of February would be settled in April, and nobody could tell."""
+    await ledger.submit(an_earn(100))
+    async with database.writer.begin() as connection:
+        await connection.execute(text(f"UPDATE heads SET {shift} WHERE bucket = 7"))
+
+    await ledger.submit(a_burn(10))
+
+    found = (await proof.prove(database.writer, proof.INVARIANTS)).findings
+    assert {(finding.invariant, finding.bucket) for finding in found} == {(invariant, 7)}
 
 
 async def test_rows_and_keys_that_are_gone_are_missed(rich: Ledger, urls: Urls) -> None:
