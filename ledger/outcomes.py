@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -171,3 +172,22 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=Tr
     returned: Returned | None = None
     counted: tuple[Counted, ...] = ()
     kept: Kept | None = None
+
+
+class OutcomeUnreadable(ValueError):
+    """Bytes that are no outcome: nobody stored them so."""
+
+    def __init__(self, operation: int, reason: Exception) -> None:
+        super().__init__(f"the outcome of operation {operation} cannot be read: {reason}")
+        self.operation = operation
+
+
+_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
+
+
+def read_outcome(operation: int, stored: bytes) -> Outcome:
+    """The outcome that is stored with `operation`. Raises `OutcomeUnreadable`, which names it."""
+    try:
+        return _decode(stored)
+    except msgspec.DecodeError as reason:
+        raise OutcomeUnreadable(operation, reason) from None

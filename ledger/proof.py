@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -28,7 +29,12 @@ from ledger.accounts import FLOW_IN_SQL, STOCK_SIGN
 from ledger.evidence import sealing
 from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.recount import Flaw, Recount
+from ledger.kernel.database import is_over_data
+from ledger.kernel.ids import bucket_of
+from ledger.outcomes import OutcomeUnreadable
 from ledger.recount import flow_flaws
+
+_log = structlog.get_logger(__name__)
 
 LIMIT: Final = 5
 """Violations named of each invariant in each bucket: every bucket that is to blame, never a flood."""
@@ -94,9 +100,24 @@ async def prove(engine: AsyncEngine, invariants: Sequence[Invariant]) -> Proof:
         for setting in _FROM_END_TO_END:
             await connection.execute(setting)
         for invariant in invariants:
-            findings += few_of_each_bucket(await invariant.find(connection))
+            findings += few_of_each_bucket(await _found(connection, invariant))
         operations, lines, blocks = (await connection.execute(_COUNTS)).one()
     return Proof(tuple(invariants), tuple(findings), operations, lines, blocks)
+
+
+async def _found(connection: AsyncConnection, invariant: Invariant) -> list[Finding]:
+    """What breaks an invariant. That it cannot read what is there is such a thing, and hides no other."""
+    try:
+        async with connection.begin_nested():
+            return await invariant.find(connection)
+    except OutcomeUnreadable as damaged:
+        return [Finding(invariant.name, bucket_of(damaged.operation), str(damaged))]
+    except Exception as error:
+        if not is_over_data(error):
+            raise
+        _log.exception("invariant_unreadable", invariant=invariant.name)
+        said = str(getattr(error, "orig", error)).partition("\n")[0]
+        return [Finding(invariant.name, None, f"{type(error).__name__} over what is stored: {said}")]
 
 
 def few_of_each_bucket(found: Iterable[Finding]) -> list[Finding]:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from typing import Final
 
-import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .counters import Count, unpack
 from .evidence.recount import Flaw
-from .outcomes import Outcome
+from .outcomes import read_outcome
 from .tables import allowances, counters, operations
 from .windows import ONCE, oldest_of
-
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
 async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
@@ -41,15 +37,15 @@ async def _recounted(
     wallets: dict[tuple[int, int, str, str], Count] = defaultdict(Count)
     escrows: dict[tuple[int, str, str, int], int] = defaultdict(int)
     query = (
-        select(operations.c.bucket, operations.c.member, operations.c.outcome)
+        select(operations.c.bucket, operations.c.id, operations.c.member, operations.c.outcome)
         .where(operations.c.refusal == "", operations.c.kind != "money")
         .order_by(operations.c.bucket, operations.c.id)
     )
     if not await _is_used(connection):
         return wallets, escrows
     async with connection.stream(query) as stream:
-        async for bucket, member, outcome in stream:
-            for counted in _decode(outcome).counted:
+        async for bucket, id_, member, outcome in stream:
+            for counted in read_outcome(id_, outcome).counted:
                 if counted.is_shared:
                     escrows[bucket, counted.name, counted.window, counted.cell] += counted.increment
                 elif counted.window != ONCE:

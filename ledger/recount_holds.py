@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .accounts import HELD
 from .evidence.history import PAGE
 from .evidence.recount import Flaw
-from .outcomes import Outcome
+from .outcomes import read_outcome
 
 # A hold has ended when nothing is left of it: whatever ends one gives back the rest.
 _HOLDS: Final = text(f"""
@@ -35,8 +34,6 @@ _HOLDS: Final = text(f"""
 """)  # noqa: S608 - a constant of the chart of accounts
 _ALIKE: Final = ("member", "partner", "outlet", "terms", "is_open", "has_lapsed")
 
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
-
 
 async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     """Holds that are not as they were authorised, or that say another end than their operations."""
@@ -52,5 +49,5 @@ def _differing(row: Any) -> list[str]:
     if row.member is None or row.outcome is None:
         return ["is not there" if row.member is None else "was authorised by no operation"]
     pairs = [(name, getattr(row, name), getattr(row, f"o_{name}")) for name in _ALIKE]
-    pairs.append(("expires_at", row.expires_at, _decode(row.outcome).hold_expires_at))
+    pairs.append(("expires_at", row.expires_at, read_outcome(row.id, row.outcome).hold_expires_at))
     return [f"has {name} {stands}; its operations: {was}" for name, stands, was in pairs if stands != was]

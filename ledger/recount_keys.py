@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Set
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .evidence.history import PAGE
 from .evidence.recount import Flaw
 from .keys import Keys, claimed_as
-from .outcomes import Outcome
+from .outcomes import read_outcome
 
 _CLAIMS: Final = text("""
     SELECT o.bucket, o.id, o.kind, o.partner, o.outlet, o.terminal, o.receipt, o.principal, o.key,
@@ -25,8 +24,6 @@ _CLAIMS: Final = text("""
         ON k.bucket = o.bucket AND k.operation = o.id AND k.recorded_at = o.recorded_at
     WHERE o.key <> '' OR k.keys IS NOT NULL
 """)
-
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
 async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
@@ -61,7 +58,7 @@ def _claimed(row: Any, there: Set[bytes]) -> dict[bytes, str]:
         place = (row.terminal, row.receipt)
         receipts = [Keys.of_receipt(row.partner, row.outlet, kind, *place) for kind in kinds]
         claimed |= dict.fromkeys([each for each in receipts if each in there] or receipts[-1:], "receipt")
-    kept = _decode(row.outcome).kept if row.outcome else None
+    kept = read_outcome(row.id, row.outcome).kept if row.outcome else None
     if kept is not None and kept.token:
         claimed[kept.token] = "token"
     return claimed

@@ -13,14 +13,14 @@ from .accounts import AVAILABLE, FORFEITED, PENDING
 from .block import CHANGING
 from .evidence.history import PAGE
 from .evidence.recount import Flaw
-from .outcomes import LotMade, LotSet, Outcome
+from .outcomes import LotMade, LotSet, Outcome, read_outcome
 from .state_proof import maker_of
 
 # Joined by ids alone, which hold the bucket: PostgreSQL may know nothing yet of a partition that has filled.
 _LOTS: Final = text(f"""
     SELECT l.bucket, l.member, l.id, l.obligor, l.earned_at, l.expires_at, l.earned, l.available_at,
-           l.armed_at, l.parent, l.forfeited, o.kind, o.recorded_at, o.refusal, o.outcome, m.first_obligor,
-           m.is_released, coalesce(m.forfeited, 0)::bigint AS forfeits
+           l.armed_at, l.parent, l.forfeited, o.id AS maker, o.kind, o.recorded_at, o.refusal, o.outcome,
+           m.first_obligor, m.is_released, coalesce(m.forfeited, 0)::bigint AS forfeits
     FROM lots l
     LEFT JOIN operations o ON o.id = {maker_of("l.id")}
     LEFT JOIN (SELECT lot, bool_or(debit = {PENDING} AND credit = {AVAILABLE}) AS is_released,
@@ -30,7 +30,7 @@ _LOTS: Final = text(f"""
     ORDER BY l.bucket, l.member
 """)  # noqa: S608 - an expression
 _CHANGES: Final = text(f"""
-    SELECT bucket, member, outcome FROM operations
+    SELECT bucket, member, id, outcome FROM operations
     WHERE kind IN {CHANGING} AND refusal = '' ORDER BY bucket, member, id
 """)  # noqa: S608 - constants
 _ARMS_AT_RELEASE: Final = text("SELECT notice_days IS NULL FROM calendar ORDER BY period LIMIT 1")
@@ -38,8 +38,6 @@ _OF_ONE_LOT: Final = ("earn", "grant", "adjust")
 """Kinds of operations whose outcome says all of the one lot that they make, with their first line."""
 
 _COMPARED: Final = LotMade.__struct_fields__[1:]
-
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
 async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
@@ -91,7 +89,7 @@ class _Changes:
             self._is_begun, self._next = True, await anext(self._rows, None)
         while self._next is not None and (self._next.bucket, self._next.member) <= (bucket, member):
             if self._next.member == member:
-                self._note(_decode(self._next.outcome))
+                self._note(read_outcome(self._next.id, self._next.outcome))
             self._next = await anext(self._rows, None)
         return self._lots
 
@@ -104,7 +102,7 @@ class _Changes:
 
 def _made(row: Any) -> LotMade | None:
     """The lot as its operation made it, None if that was posted before operations said so."""
-    outcome = _decode(row.outcome)
+    outcome = read_outcome(row.maker, row.outcome)
     if row.kind not in _OF_ONE_LOT:
         made = outcome.kept.made if outcome.kept else ()
         return next((lot for lot in made if lot.lot == row.id), None)

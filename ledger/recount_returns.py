@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger.accounts import AVAILABLE, CANCELLED, REDEEMED
 from ledger.commands import Item
 from ledger.evidence.recount import Flaw
-from ledger.outcomes import Outcome
+from ledger.outcomes import read_outcome
 from ledger.returned import WHOLE
 
 _RETURNS: Final = text(f"""
@@ -34,7 +34,6 @@ _ORIGINALS: Final = text("""
 """)
 
 _decode_items: Final = msgspec.msgpack.Decoder(tuple[Item, ...]).decode
-_decode_outcome: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 _Sums = tuple[int, int, int, int]
 """Quantity, points taken, points restored, money."""
@@ -45,7 +44,7 @@ async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     answered: dict[tuple[int, int], _Sums] = defaultdict(lambda: (0, 0, 0, 0))
     undone: dict[int, int] = {}
     for row in await connection.execute(_RETURNS):
-        back = _decode_outcome(row.outcome).returned
+        back = read_outcome(row.id, row.outcome).returned
         if back is None:
             yield Flaw(row.bucket, f"{row.kind} {row.id} does not say what it did")
             continue

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .evidence.recount import Flaw
-from .outcomes import Outcome
+from .outcomes import read_outcome
 from .transits import Part, Transit
 
 _TRANSITS: Final = text("""
@@ -30,15 +30,14 @@ _TRANSITS: Final = text("""
     ORDER BY id
 """)
 _SURVIVORS: Final = text("""
-    SELECT bucket, member, w.merged_into, o.outcome
+    SELECT bucket, member, w.merged_into, o.id, o.outcome
     FROM wallets w
-    FULL JOIN (SELECT bucket, member, outcome FROM operations WHERE kind = 'merge' AND refusal = '') o
+    FULL JOIN (SELECT bucket, member, id, outcome FROM operations WHERE kind = 'merge' AND refusal = '') o
         USING (bucket, member)
     WHERE w.merged_into IS NOT NULL OR o.outcome IS NOT NULL
     ORDER BY bucket, member
 """)
 
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 _decode_parts: Final = msgspec.msgpack.Decoder(tuple[Part, ...]).decode
 
 
@@ -71,7 +70,7 @@ async def survivor_flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     """Members with another survivor than their merge named, or with none, or without a merge."""
     async with connection.stream(_SURVIVORS) as stream:
         async for row in stream:
-            kept = _decode(row.outcome).kept if row.outcome else None
+            kept = read_outcome(row.id, row.outcome).kept if row.outcome else None
             named = kept.to_member if kept else None
             # A merge of before did not say into whom.
             is_unsaid = row.outcome is not None and kept is None and row.merged_into is not None
@@ -90,7 +89,7 @@ def _differing(row: Any) -> Iterator[str]:
         ("state", row.state, _state(row.ended_by)),
         ("refusal", row.refusal, row.reason.decode() if row.reason else ""),
     ]
-    kept = _decode(row.outcome).kept
+    kept = read_outcome(row.id, row.outcome).kept
     if kept is not None:  # one of before did not say what it sent, and to whom
         is_whole = sha256(row.parts).digest() == kept.parts
         pairs += [

@@ -54,8 +54,11 @@ class SealedBucket(msgspec.Struct, frozen=True):
     root: bytes
 
     def leaf(self) -> bytes:
-        """The bucket's leaf in the tree of the seal."""
-        fields = _BUCKET_FIELDS.pack(self.bucket, self.first_height, self.blocks, self.operations)
+        """The bucket's leaf in the tree of the seal. Raises `NotGenuine` for figures that none can have."""
+        try:
+            fields = _BUCKET_FIELDS.pack(self.bucket, self.first_height, self.blocks, self.operations)
+        except struct.error:
+            raise NotGenuine(f"what bucket {self.bucket} wrote cannot be sealed like this") from None
         return sha256(_BUCKET + fields + self.root).digest()
 
 
@@ -75,16 +78,22 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
     signature: bytes = b""
 
     def statement(self) -> bytes:
-        """The bytes that are signed: a tag, the figures, the root, and the hash of the seal before."""
-        figures = _SEAL_FIELDS.pack(
-            self.period,
-            instant(self.starts_at),
-            instant(self.ends_at),
-            instant(self.sealed_at),
-            self.buckets,
-            self.blocks,
-            self.operations,
-        )
+        """The bytes that are signed: a tag, the figures, the root, and the hash of the seal before.
+
+        Raises `NotGenuine` for figures that no seal can have.
+        """
+        try:
+            figures = _SEAL_FIELDS.pack(
+                self.period,
+                instant(self.starts_at),
+                instant(self.ends_at),
+                instant(self.sealed_at),
+                self.buckets,
+                self.blocks,
+                self.operations,
+            )
+        except struct.error:
+            raise NotGenuine(f"the figures of period {self.period}'s seal are none that are signed") from None
         return _SEAL + figures + self.root + self.previous
 
     def hash(self) -> bytes:
@@ -166,8 +175,7 @@ def from_file(content: object) -> tuple[Seal, bytes]:
             key_id=str(content["key"]["kid"]),
             signature=from_text(content["signature"], 64),
         )
-        seal.statement()
-    except (KeyError, TypeError, ValueError, struct.error) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise NotGenuine(f"the seal's file is damaged: {error}") from None
     seal.check(public)
     return seal, public

@@ -154,6 +154,15 @@ def is_lock_timeout(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "55P03"
 
 
+def is_over_data(error: Exception) -> bool:
+    """Whether this may come of the rows that were read, and not of the server or what it has at hand."""
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    if state is not None:
+        # Values that do not fit where they are put, or pages that are no rows any more.
+        return state.startswith("22") or state in {"XX001", "XX002"}
+    return not (is_server_lost(error) or isinstance(error, MemoryError))
+
+
 def _leave_a_standby(context: ExceptionContext) -> None:
     """Let the engine connect anew where it may not write: it looks the address up again."""
     if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import Ledger, proof
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
+from ledger.proof import Finding, Invariant
 from tests.damage import as_owner_without_triggers
 from tests.servers import Urls
 
@@ -87,3 +91,31 @@ async def test_damage_is_found_and_named(
     result = await proof.prove(database.writer, proof.INVARIANTS)
 
     assert {finding.bucket for finding in result.findings if finding.invariant == invariant} == {0}
+
+
+async def test_what_cannot_be_read_is_found_and_hides_nothing_else(
+    busy: Ledger, database: Database, urls: Urls
+) -> None:
+    broken = compose(0, 1)
+    await as_owner_without_triggers(
+        urls, f"UPDATE operations SET outcome = set_byte(outcome, 0, 193) WHERE id = {broken}"
+    )
+    await as_owner_without_triggers(urls, "UPDATE lines SET ordinal = -1 WHERE bucket = 1 AND ordinal = 0")
+    await as_owner_without_triggers(urls, "UPDATE wallets SET available = available + 1 WHERE bucket = 2")
+
+    found = (await proof.prove(database.writer, proof.INVARIANTS)).findings
+
+    blamed = {(finding.invariant, finding.bucket): finding.row for finding in found}
+    assert f"outcome of operation {broken} cannot be read" in blamed["lot_dates", 0]
+    assert f"outcome of operation {broken}" in blamed["chain", 0]
+    assert ("flow_hashes", None) in blamed
+    assert {("chain", 1), ("lots", 2)} <= blamed.keys()
+
+
+async def test_a_server_that_is_lost_is_no_finding(database: Database) -> None:
+    async def find(connection: AsyncConnection) -> list[Finding]:
+        await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return []
+
+    with pytest.raises(DBAPIError):
+        await proof.prove(database.writer, [Invariant("lost", "nobody answers", find)])

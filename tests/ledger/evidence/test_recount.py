@@ -142,6 +142,8 @@ SEALED = {
     "public key": "UPDATE seal_keys SET public = set_byte(public, 3, get_byte(public, 3) # 1)",
     "bucket": "UPDATE sealed_buckets SET operations = operations + 1 WHERE bucket = 7",
     "bucket's root": "UPDATE sealed_buckets SET root = sha256(root) WHERE bucket = 9",
+    "no figure": "UPDATE seals SET blocks = -1",
+    "no bucket's figure": "UPDATE sealed_buckets SET operations = -1 WHERE bucket = 9",
     "bucket gone": "DELETE FROM sealed_buckets WHERE bucket = 9",
 }
 
