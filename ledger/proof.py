@@ -26,7 +26,7 @@ from ledger import (
     transit_proof,
 )
 from ledger.accounts import FLOW_IN_SQL, STOCK_SIGN
-from ledger.evidence import sealing
+from ledger.evidence import sealing, views
 from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.recount import Flaw, Recount
 from ledger.kernel.database import is_over_data
@@ -150,13 +150,19 @@ def by_query(name: str, claim: str, sql: str, *, is_cheap: bool = False) -> Inva
     return Invariant(name, claim, find, is_cheap)
 
 
-def by_recount(name: str, claim: str, flaws: Callable[[AsyncConnection], AsyncIterator[Flaw]]) -> Invariant:
-    """An invariant that reads history and computes again what it says."""
+def by_recount(
+    name: str,
+    claim: str,
+    flaws: Callable[[AsyncConnection], AsyncIterator[Flaw]],
+    *,
+    is_cheap: bool = False,
+) -> Invariant:
+    """An invariant that reads what is stored and computes again what it should be."""
 
     async def find(connection: AsyncConnection) -> list[Finding]:
         return [Finding(name, flaw.bucket, flaw.row) async for flaw in flaws(connection)]
 
-    return Invariant(name, claim, find)
+    return Invariant(name, claim, find, is_cheap)
 
 
 async def _find_in_history(connection: AsyncConnection) -> list[Finding]:
@@ -169,6 +175,12 @@ async def _find_in_history(connection: AsyncConnection) -> list[Finding]:
 _STOCK_SIGNS: Final = " ".join(f"WHEN '{operation}' THEN {sign}" for operation, sign in STOCK_SIGN.items())
 
 INVARIANTS: Final = (
+    by_recount(
+        "views",
+        "the proof reads what the tills read, and archived months besides",
+        views.flaws,
+        is_cheap=True,
+    ),
     by_query(
         "lots",
         "available and pending points equal the sum of the lots",

@@ -16,7 +16,7 @@ from rich.console import Console
 from gateway.clock import ProgrammeClock
 from gateway.services import open_database
 from gateway.settings import Settings
-from ledger.evidence import sealing
+from ledger.evidence import sealing, views
 from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.recount import Counted, Recount
 from ledger.kernel.database import Database
@@ -84,7 +84,8 @@ async def recount(database: Database, tell: _Progress) -> tuple[Counted, list[Fi
         await connection.execution_options(isolation_level="REPEATABLE READ")
         await connection.execute(WHOLE_HISTORY)
         running = Recount(connection, tell)
-        flaws = [flaw async for flaw in running.flaws()]
+        flaws = [flaw async for flaw in views.flaws(connection)]
+        flaws += [flaw async for flaw in running.flaws()]
         flaws += [flaw async for flaw in sealing.flaws(connection, running.sealable)]
     return running.counted, few_of_each_bucket(Finding("chain", flaw.bucket, flaw.row) for flaw in flaws)
 

@@ -14,7 +14,7 @@ from gateway.clock import ProgrammeClock
 from gateway.services import master_keys, open_database, seal_keys_of
 from gateway.settings import Settings
 from gateway.unable import Unable, explain
-from ledger.evidence import sealing
+from ledger.evidence import sealing, views
 from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.seal import NotGenuine, Seal, from_file, to_file
 from ledger.evidence.seal_keys import SealKeysSealed, public_keys
@@ -138,7 +138,8 @@ async def _problems(settings: Settings, period: int, kept: Seal | None) -> list[
         seal = await sealing.find(connection, period)
         if seal is None:
             raise Unable(f"Period {period} is not sealed yet.")
-        problems = [problem async for problem in sealing.problems(connection, seal)]
+        problems = [flaw.row async for flaw in views.flaws(connection)]
+        problems += [problem async for problem in sealing.problems(connection, seal)]
     if kept is not None and kept != seal:
         problems.append(f"the seal that was kept is not the one of period {period} that is stored")
     return problems

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ledger.kernel.database import is_lock_timeout
-from ledger.tables import blocks, lines, operations
+from ledger.tables import blocks, operations
 from ledger.tallies.folding import LAST_MARK
 
 from . import parquet, sealing
@@ -30,6 +30,7 @@ from .parquet import BucketSpan
 from .seal import to_file
 from .seal_keys import public_keys
 from .tables import archives
+from .views import TABLES, of_archives, partition_of
 
 _PAGE: Final = 5_000
 _LOCK_TIMEOUT: Final = "3s"
@@ -37,7 +38,6 @@ _LOCK_TIMEOUT: Final = "3s"
 
 _TRIES: Final = 20
 _KEYS: Final = {"operations": ("id",), "lines": ("operation", "ordinal"), "blocks": ("height",)}
-TABLES: Final = (operations, lines, blocks)
 
 _IS_OVER: Final = text(
     "SELECT (CASE WHEN is_driven THEN clock.now ELSE now() END) >= cast(:end AS date) AT TIME ZONE 'UTC' "
@@ -76,7 +76,7 @@ class Archived:
 async def periods_in(connection: AsyncConnection, month: date) -> list[int]:
     """The periods with blocks in a month that is still in the partitions, in order."""
     await _check_there(connection, month)
-    periods = f"SELECT DISTINCT period FROM {_partition(blocks, month)} ORDER BY 1"  # noqa: S608
+    periods = f"SELECT DISTINCT period FROM {partition_of(blocks, month)} ORDER BY 1"  # noqa: S608
     return list(await connection.scalars(text(periods)))
 
 
@@ -93,9 +93,9 @@ async def check(connection: AsyncConnection, month: date) -> list[int]:
             raise MonthNotArchivable(f"period {period}, which lies in {month:%Y-%m}, is not sealed")
         async for problem in sealing.problems(connection, seal):
             raise MonthNotArchivable(f"the proof does not hold: {problem}")
-    if await connection.scalar(text(_UNFOLDED.format(_partition(blocks, month)))):
+    if await connection.scalar(text(_UNFOLDED.format(partition_of(blocks, month)))):
         raise MonthNotArchivable(f"what {month:%Y-%m} moved is not folded yet: try after the next period")
-    if await connection.scalar(text(_UNTALLIED.format(_partition(operations, month)))):
+    if await connection.scalar(text(_UNTALLIED.format(partition_of(operations, month)))):
         raise MonthNotArchivable(f"tallies have not taken up {month:%Y-%m} yet: let the worker run a while")
     return periods
 
@@ -188,7 +188,7 @@ async def _move(
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('make_partitions'))"))
     await _check_there(connection, month)
     for table in TABLES:
-        name = _partition(table, month)
+        name = partition_of(table, month)
         await connection.execute(text(f"ALTER TABLE {table.name} DETACH PARTITION {name}"))
         await connection.execute(text(f"ALTER TABLE {name} SET SCHEMA archive"))
         # The triggers that came from the parent went with it.
@@ -203,9 +203,7 @@ async def _move(
     await connection.execute(insert(archives).values(row))
     months = [each.month for each in await archived(connection)]
     for table in TABLES:
-        columns = ", ".join(f'"{column.name}"' for column in table.columns)
-        parts = [f"SELECT {columns} FROM archive.{_partition(table, each)}" for each in months]  # noqa: S608
-        view = f"CREATE OR REPLACE VIEW archived_{table.name} AS {' UNION ALL '.join(parts)}"
+        view = f"CREATE OR REPLACE VIEW archived_{table.name} AS {of_archives(table, months)}"
         await connection.execute(text(view))
     return laid
 
@@ -214,7 +212,7 @@ async def _check_there(connection: AsyncConnection, month: date) -> None:
     if month.day != 1:
         raise MonthNotArchivable("a month begins on its first day")
     found = await connection.scalar(
-        text("SELECT to_regclass(:name)"), {"name": f"public.{_partition(blocks, month)}"}
+        text("SELECT to_regclass(:name)"), {"name": f"public.{partition_of(blocks, month)}"}
     )
     if found is None:
         raise MonthNotArchivable(f"{month:%Y-%m} is not among the partitions: it is archived, or never was")
@@ -224,7 +222,7 @@ async def _spans(connection: AsyncConnection, month: date) -> list[BucketSpan]:
     """Where each bucket's blocks begin and end in the month; heights have no gap, as the seals say."""
     spans = []
     ends = text(
-        f"SELECT bucket, min(height) AS first, max(height) AS last FROM {_partition(blocks, month)} "  # noqa: S608
+        f"SELECT bucket, min(height) AS first, max(height) AS last FROM {partition_of(blocks, month)} "  # noqa: S608
         "GROUP BY bucket ORDER BY bucket"
     )
     for row in (await connection.execute(ends)).all():
@@ -243,7 +241,7 @@ async def _pages(
     """The month's rows by bucket and id, a page at a time, by the primary key."""
     key = _KEYS[table.name]
     named = ", ".join(f'"{column.name}"' for column in table.columns)
-    source = f"SELECT {named} FROM {_partition(table, month)} WHERE bucket = :bucket"  # noqa: S608
+    source = f"SELECT {named} FROM {partition_of(table, month)} WHERE bucket = :bucket"  # noqa: S608
     order = f" ORDER BY {', '.join(key)} LIMIT {_PAGE}"
     indexes = [table.columns.keys().index(column) for column in key]
     for bucket in buckets:
@@ -257,10 +255,6 @@ async def _pages(
             if len(page) < _PAGE:
                 break
             last = tuple(page[-1][index] for index in indexes)
-
-
-def _partition(table: Table, month: date) -> str:
-    return f"{table.name}_{month:%Y%m}"
 
 
 def _after(month: date) -> date:

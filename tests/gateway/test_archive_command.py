@@ -75,6 +75,10 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
         kept = tmp_path / f"seal{period}"
         kept.write_text(run_command("seal", "show", period, "--json"))
         assert "says the same" in run_command("seal", "verify", period, "--against", kept)
+    asyncio.run(_hide_wallets(environment))
+    for command in (("seal", "verify", "1"), ("prove", "--chain")):
+        told = CliRunner().invoke(app, [*command], catch_exceptions=False)
+        assert (told.exit_code, "whole.wallets hides" in told.output) == (1, True)
     with pytest.raises(Unable, match="is archived"):
         run_command("archive", "2026-01", "--to", tmp_path / "again")
     with pytest.raises(Unable, match="no month"):
@@ -82,6 +86,12 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
     (to / "lines.parquet").write_bytes(b"nothing")
     with pytest.raises(Unable, match="proves nothing"):
         run_command("verify", to)
+
+
+async def _hide_wallets(settings: Settings) -> None:
+    owner = await asyncpg.connect(settings.require("owner_url"))
+    await owner.execute("CREATE VIEW whole.wallets AS SELECT * FROM wallets")
+    await owner.close()
 
 
 async def _forge(settings: Settings, chain: tuple[str, ...]) -> None:
