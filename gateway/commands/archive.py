@@ -19,7 +19,7 @@ from gateway.unable import Unable, explain
 from ledger.evidence import archive, parquet
 from ledger.evidence.archive import Archived
 from ledger.evidence.parquet import ArchiveExtraMissing
-from ledger.evidence.seal import NotGenuine
+from ledger.evidence.seal import NotGenuine, Seal
 from settlement import Stage, periods
 
 from .installation import DataOption, installed, who
@@ -42,14 +42,33 @@ def archive_command(month: MonthArgument, to: ToOption = None, data: DataOption 
     )
 
 
-def verify_archive(folder: Path) -> str:
-    """Recount an archive from its files alone; what it holds, in a sentence. Raises `Unable`."""
+def verify_archive(folder: Path, kept: Seal | None, installation: Settings | None) -> str:
+    """Recount an archive from its files; what it holds and what that is worth. Raises `Unable`.
+
+    A seal that was `kept` must be one of its seals, and what an `installation` wrote down its digest.
+    """
     try:
-        manifest = parquet.verify(folder)
+        found = parquet.verify(folder)
     except (NotGenuine, ArchiveExtraMissing) as reason:
         raise Unable(f"{folder} proves nothing: {reason}.") from None
-    rows = ", ".join(f"{told['rows']} {name}" for name, told in manifest["tables"].items())
-    return f"{manifest['month']}: {rows}; every hash and every seal that lies within it holds."
+    month = found.manifest["month"]
+    if kept is not None and kept not in found.seals:
+        raise Unable(f"{folder} proves nothing: the seal of period {kept.period} is not the one you kept.")
+    if installation is not None:
+        recorded = asyncio.run(_recorded(installation, _first_of(month)))
+        if recorded != found.digest:
+            raise Unable(f"{folder} is not what was archived of {month}: its manifest is another one.")
+    rows = ", ".join(f"{told['rows']} {name}" for name, told in found.manifest["tables"].items())
+    seals = ", ".join(str(seal.period) for seal in found.seals)
+    if found.unchecked:
+        holds = f"NOT led to a seal, since an older version archived it: {', '.join(found.unchecked)}."
+    else:
+        holds = f"every bucket leads to the seals of periods {seals}, with nothing missing."
+    if kept is not None:
+        whose = f"The seal of period {kept.period} is the one you kept."
+    else:
+        whose = "The seals are the folder's own: compare them, or their key, with what you kept."
+    return f"{month}: {rows}; every hash holds, and {holds} {whose}"
 
 
 def _first_of(month: str) -> date:
@@ -57,6 +76,11 @@ def _first_of(month: str) -> date:
         return datetime.strptime(month, "%Y-%m").date()  # noqa: DTZ007  # a month has no time zone
     except ValueError:
         raise Unable(f"{month!r} is no month: write it like 2026-01.") from None
+
+
+async def _recorded(settings: Settings, month: date) -> bytes | None:
+    async with open_database(settings) as database, database.writer.connect() as connection:
+        return await archive.digest_of(connection, month)
 
 
 async def _archive(settings: Settings, month: date, folder: Path) -> Archived:

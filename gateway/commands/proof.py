@@ -34,6 +34,10 @@ SealOption = Annotated[
     Path | None, typer.Option("--seal", metavar="FILE", help="The seal that was kept of that period.")
 ]
 
+RecordedOption = Annotated[
+    bool, typer.Option("--recorded", help="Compare an archive with what the installation wrote down of it.")
+]
+
 _SHOWN: Final = (
     *("id", "kind", "points", "member", "partner", "outlet", "period", "origin_period"),
     *("occurred_at", "recorded_at", "terminal", "receipt", "refusal", "principal", "key"),
@@ -52,10 +56,17 @@ def export_command(operation: OperationArgument, data: DataOption = None) -> Non
     typer.echo(json.dumps(to_inclusion_file(inclusion), indent=1))
 
 
-def verify_command(file: FileArgument, seal: SealOption = None, as_json: JsonOption = False) -> None:
+def verify_command(
+    file: FileArgument,
+    seal: SealOption = None,
+    recorded: RecordedOption = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check a proof, or an archived month, with no database and no network; exit code 1 if it is not so."""
     if file.is_dir():
-        typer.echo(verify_archive(file))
+        kept = None if seal is None else read_seal(seal)
+        typer.echo(verify_archive(file, kept, installed(data) if recorded else None))
         return
     try:
         inclusion = from_inclusion_file(read_json(file))

@@ -25,6 +25,7 @@ from ledger.tables import blocks, operations
 from ledger.tallies.folding import LAST_MARK
 
 from . import parquet, sealing
+from .edges import edges_of, edges_to_file
 from .history import WHOLE_HISTORY
 from .parquet import BucketSpan
 from .seal import to_file
@@ -127,6 +128,7 @@ async def export(connection: AsyncConnection, month: date, to: Path) -> Exported
                 "blocks": bucket.blocks,
                 "operations": bucket.operations,
                 "root": bucket.root.hex(),
+                "edges": edges_to_file(await edges_of(connection, bucket, month)),
             }
             for bucket in await sealing.buckets_of(connection, period)
         ]
@@ -179,6 +181,12 @@ async def archived(connection: AsyncConnection) -> list[Archived]:
     """The months laid away, in order."""
     query = select(archives.c.month, archives.c.operations, archives.c.lines, archives.c.blocks)
     return [Archived(**row._asdict()) for row in await connection.execute(query.order_by(archives.c.month))]
+
+
+async def digest_of(connection: AsyncConnection, month: date) -> bytes | None:
+    """The SHA-256 of the manifest that an archived month was written with; None if it is not archived."""
+    digest: bytes | None = await connection.scalar(select(archives.c.digest).where(archives.c.month == month))
+    return digest
 
 
 async def _move(

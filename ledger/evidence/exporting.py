@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,7 +10,7 @@ from ledger.tables import blocks, operations
 
 from . import sealing
 from .history import WHOLE_HISTORY, BucketHistory, StoredBlock
-from .inclusion import Header, Inclusion
+from .inclusion import Inclusion, header_of
 from .merkle import audit_path
 from .seal import block_leaf
 from .seal_keys import public_keys
@@ -50,7 +48,7 @@ async def inclusion_of(connection: AsyncConnection, operation: int) -> Inclusion
         lines=tuple(line.row for line in members[place].lines),
         place=place,
         path=tuple(audit_path([member.leaf() for member in members], place)),
-        header=_header(block),
+        header=header_of(block),
         block_path=tuple(audit_path(leaves, block.height - buckets[bucket].first_height)),
         bucket=buckets[bucket],
         bucket_path=tuple(audit_path([each.leaf() for each in buckets], bucket)),
@@ -64,16 +62,3 @@ async def inclusion_of(connection: AsyncConnection, operation: int) -> Inclusion
 async def _block(connection: AsyncConnection, bucket: int, height: int) -> StoredBlock:
     query = select(blocks).where(blocks.c.bucket == bucket, blocks.c.height == height)
     return StoredBlock.of((await connection.execute(query)).one())
-
-
-def _header(block: StoredBlock) -> Header:
-    return Header(
-        bucket=block.bucket,
-        height=block.height,
-        period=block.period,
-        recorded_at=block.recorded_at,
-        count=block.count,
-        previous=block.previous,
-        root=block.root,
-        moved_digest=None if block.moved is None else sha256(block.moved).digest(),
-    )

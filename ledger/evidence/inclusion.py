@@ -9,12 +9,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 
 from ledger.chain import SALT_BYTES, header_hash, leaf
 
+from .history import StoredBlock
 from .merkle import root_above
 from .rows import Damaged, read_line, read_operation
 from .seal import (
@@ -124,16 +126,7 @@ def to_inclusion_file(inclusion: Inclusion) -> dict[str, Any]:
         "lines": [to_text(line) for line in inclusion.lines],
         "place": inclusion.place,
         "path": _hexadecimal(inclusion.path),
-        "block": {
-            "bucket": header.bucket,
-            "height": header.height,
-            "period": header.period,
-            "recorded_at": header.recorded_at.astimezone(UTC).isoformat(),
-            "count": header.count,
-            "previous": header.previous.hex(),
-            "root": header.root.hex(),
-            "moved_digest": None if header.moved_digest is None else header.moved_digest.hex(),
-        },
+        "block": header_to_file(header),
         "block_path": _hexadecimal(inclusion.block_path),
         "bucket": {
             "first_height": bucket.first_height,
@@ -159,16 +152,7 @@ def from_inclusion_file(content: object) -> Inclusion:
             lines=tuple(from_text(line) for line in _list(content["lines"], _MOST_LINES)),
             place=count_from(content["place"]),
             path=_hashes(content["path"]),
-            header=Header(
-                bucket=count_from(block["bucket"]),
-                height=count_from(block["height"]),
-                period=count_from(block["period"]),
-                recorded_at=datetime.fromisoformat(block["recorded_at"]),
-                count=count_from(block["count"]),
-                previous=hash_from(block["previous"]),
-                root=hash_from(block["root"]),
-                moved_digest=None if block["moved_digest"] is None else hash_from(block["moved_digest"]),
-            ),
+            header=header_from_file(block),
             block_path=_hashes(content["block_path"]),
             bucket=SealedBucket(
                 count_from(block["bucket"]),
@@ -185,6 +169,49 @@ def from_inclusion_file(content: object) -> Inclusion:
     except (KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
         raise NotGenuine(f"the proof's file is damaged: {error}") from None
     return inclusion
+
+
+def header_to_file(header: Header) -> dict[str, Any]:
+    """A block's header as JSON."""
+    return {
+        "bucket": header.bucket,
+        "height": header.height,
+        "period": header.period,
+        "recorded_at": header.recorded_at.astimezone(UTC).isoformat(),
+        "count": header.count,
+        "previous": header.previous.hex(),
+        "root": header.root.hex(),
+        "moved_digest": None if header.moved_digest is None else header.moved_digest.hex(),
+    }
+
+
+def header_from_file(content: Any) -> Header:
+    """A block's header in a parsed file. Raises `KeyError`, `TypeError`, `ValueError`."""
+    digest = content["moved_digest"]
+    return Header(
+        bucket=count_from(content["bucket"]),
+        height=count_from(content["height"]),
+        period=count_from(content["period"]),
+        recorded_at=datetime.fromisoformat(content["recorded_at"]),
+        count=count_from(content["count"]),
+        previous=hash_from(content["previous"]),
+        root=hash_from(content["root"]),
+        moved_digest=None if digest is None else hash_from(digest),
+    )
+
+
+def header_of(block: StoredBlock) -> Header:
+    """The header of a block as it is stored."""
+    return Header(
+        bucket=block.bucket,
+        height=block.height,
+        period=block.period,
+        recorded_at=block.recorded_at,
+        count=block.count,
+        previous=block.previous,
+        root=block.root,
+        moved_digest=None if block.moved is None else sha256(block.moved).digest(),
+    )
 
 
 def _hexadecimal(hashes: Sequence[bytes]) -> list[str]:

@@ -5,7 +5,7 @@ Leaves are hashes already: what they are hashed from, and under which tag, is th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from ledger.chain import merkle_root
@@ -43,7 +43,7 @@ def audit_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
         raise IndexError(f"no leaf {index} of {len(leaves)}")
     if len(leaves) == 1:
         return []
-    split = 1 << (len(leaves) - 1).bit_length() - 1
+    split = _split(len(leaves))
     if index < split:
         return [*audit_path(leaves[:split], index), merkle_root(leaves[split:])]
     return [*audit_path(leaves[split:], index - split), merkle_root(leaves[:split])]
@@ -65,3 +65,45 @@ def root_above(leaf: bytes, *, index: int, size: int, path: Sequence[bytes]) -> 
             node = sha256(b"\1" + node + sibling).digest()
         index, last = index >> 1, last >> 1
     return node if last == 0 else None
+
+
+def roots_outside(leaves: Sequence[bytes], start: int, stop: int) -> list[bytes]:
+    """The roots of the largest subtrees with nothing of `leaves[start:stop]`, from left to right."""
+    if stop <= 0 or start >= len(leaves):
+        return [merkle_root(leaves)]
+    if start <= 0 and stop >= len(leaves):
+        return []
+    split = _split(len(leaves))
+    left = roots_outside(leaves[:split], start, stop)
+    return left + roots_outside(leaves[split:], start - split, stop - split)
+
+
+def root_around(leaves: Sequence[bytes], *, start: int, size: int, outside: Sequence[bytes]) -> bytes | None:
+    """The root of the tree of `size` leaves with `leaves` (at least one) from `start` on; None if none can.
+
+    `outside` is what `roots_outside` gives for the whole tree.
+    """
+    if not leaves or not 0 <= start <= size - len(leaves):
+        return None
+    rest = iter(outside)
+    try:
+        root = _between(leaves, start, 0, size, rest)
+    except StopIteration:
+        return None
+    return root if next(rest, None) is None else None
+
+
+def _between(leaves: Sequence[bytes], start: int, low: int, high: int, rest: Iterator[bytes]) -> bytes:
+    """The root over the leaves from `low` to `high` of the whole tree."""
+    if high <= start or low >= start + len(leaves):
+        return next(rest)
+    if start <= low and high <= start + len(leaves):
+        return merkle_root(leaves[low - start : high - start])
+    split = low + _split(high - low)
+    left = _between(leaves, start, low, split, rest)
+    return sha256(b"\1" + left + _between(leaves, start, split, high, rest)).digest()
+
+
+def _split(size: int) -> int:
+    """How many leaves are to the left in a tree of `size` (> 1)."""
+    return 1 << (size - 1).bit_length() - 1

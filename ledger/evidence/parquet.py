@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import file_digest
+from datetime import date
+from hashlib import file_digest, sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +21,10 @@ from ledger.binary import instant, line_row, operation_row
 from ledger.chain import leaf, merkle_root
 from ledger.tables import blocks, lines, operations
 
+from .edges import Edges, edges_from_file
 from .history import StoredBlock
 from .judging import is_written
-from .merkle import Growing
-from .seal import NotGenuine, SealedBucket, block_leaf, from_file, hash_from, root_of
+from .seal import NotGenuine, Seal, SealedBucket, from_file, hash_from, root_of
 
 FORMAT: Final = "kopilka archive 1"
 MANIFEST: Final = "manifest.json"
@@ -79,14 +80,38 @@ async def write_table(folder: Path, table: Table, pages: AsyncIterator[Sequence[
     return file.close()
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Recount an archive from its files alone and give its manifest.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An archive that was recounted. `digest` is its manifest's.
+
+    `unchecked` names buckets that older versions archived without the edges of a period: nothing
+    shows that they lack no block there.
+    """
+
+    manifest: dict[str, Any]
+    digest: bytes
+    seals: tuple[Seal, ...]
+    unchecked: tuple[str, ...]
+
+
+def verify(folder: Path) -> Verified:
+    """Recount an archive from its files alone.
 
     Every hash is computed again from the rows; the blocks must hang together, begin and end where
-    the manifest says, and have the roots of the seals of the periods that lie within the month.
+    the manifest says, and lead to the seals of their periods with nothing missing.
     Raises `NotGenuine`, `ArchiveExtraMissing`.
     """
-    manifest = _manifest(folder)
+    written, manifest = _manifest(folder)
+    try:
+        seals, unchecked = _checked(folder, manifest)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise NotGenuine(f"the archive is damaged: {error}") from None
+    return Verified(manifest, sha256(written).digest(), tuple(seals), tuple(unchecked))
+
+
+def _checked(folder: Path, manifest: Mapping[str, Any]) -> tuple[list[Seal], list[str]]:
+    """The seals of an archive's periods, and the buckets that could not be led to them."""
+    month = date.fromisoformat(f"{manifest['month']}-01")
     for name in TABLES:
         said = manifest["tables"][name]
         if _sha256(folder / f"{name}.parquet") != said["sha256"]:
@@ -99,9 +124,14 @@ def verify(folder: Path) -> dict[str, Any]:
     for bucket, span in spans.items():
         if ended[bucket].hash != hash_from(span["hash"]):
             raise NotGenuine(f"bucket {bucket} does not end with the block that the manifest names")
+    seals: list[Seal] = []
+    unchecked: list[str] = []
     for period in manifest["periods"]:
-        _check_seal(period, found)
-    return manifest
+        seals.append(from_file(period["seal"])[0])
+        unchecked += _led_to_seal(period, seals[-1], month, found)
+    if {block.period for own in found.values() for block in own} - {seal.period for seal in seals}:
+        raise NotGenuine("a period of the files has no seal")
+    return seals, unchecked
 
 
 def _recounted(folder: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[int, list[StoredBlock]]]:
@@ -147,9 +177,10 @@ def _packed(line: Mapping[str, Any]) -> bytes:
     return line_row(*values)
 
 
-def _check_seal(said: Mapping[str, Any], found: Mapping[int, Sequence[StoredBlock]]) -> None:
-    """Compare a period's seal, and what each bucket wrote in it, with the blocks that were recounted."""
-    seal, _ = from_file(said["seal"])
+def _led_to_seal(
+    said: Mapping[str, Any], seal: Seal, month: date, found: Mapping[int, Sequence[StoredBlock]]
+) -> Iterator[str]:
+    """Lead the blocks that were recounted to a period's seal; the buckets that cannot be."""
     sealed = [
         SealedBucket(
             each["bucket"], each["first_height"], each["blocks"], each["operations"], hash_from(each["root"])
@@ -158,15 +189,14 @@ def _check_seal(said: Mapping[str, Any], found: Mapping[int, Sequence[StoredBloc
     ]
     if root_of(sealed) != seal.root:
         raise NotGenuine(f"the buckets of period {seal.period} are not those that were sealed")
-    for bucket in sealed:
+    for bucket, told in zip(sealed, said["buckets"], strict=True):
         here = [block for block in found.get(bucket.bucket, ()) if block.period == seal.period]
-        if len(here) != bucket.blocks:
-            continue  # a part of the period lies in another month: its archive has the rest
-        tree = Growing()
-        for block in here:
-            tree.add(block_leaf(block.hash))
-        if tree.root() != bucket.root:
-            raise NotGenuine(f"bucket {bucket.bucket} does not have the root sealed for period {seal.period}")
+        if "edges" in told:
+            edges_from_file(told["edges"]).check(bucket, seal.period, month, here)
+        elif len(here) == bucket.blocks:
+            Edges(None, None, ()).check(bucket, seal.period, month, here)
+        else:
+            yield f"bucket {bucket.bucket} in period {seal.period}"
 
 
 class _Cursor:
@@ -189,14 +219,15 @@ class _Cursor:
             yield from batch.to_pylist()
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> tuple[bytes, dict[str, Any]]:
     try:
-        manifest: Any = json.loads((folder / MANIFEST).read_text())
+        written = (folder / MANIFEST).read_bytes()
+        manifest: Any = json.loads(written)
     except (OSError, ValueError):
         raise NotGenuine(f"{folder} has no {MANIFEST} that can be read") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise NotGenuine(f"{folder} is no archive of this version")
-    return dict(manifest)
+    return written, dict(manifest)
 
 
 def _numbers(values: Sequence[int] | None) -> tuple[int, ...] | None:

@@ -65,7 +65,9 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
 
     assert "2 operations" in run_command("archive", "2026-01", "--to", to)
 
-    assert "2 operations" in run_command("verify", to)
+    verified = run_command("verify", to, "--recorded")
+    assert "2 operations" in verified
+    assert "leads to the seals of periods 1, 2, with nothing missing" in verified
     assert json.loads(run_command("prove", "--json"))["ok"]
     chain = json.loads(run_command("prove", "--chain", "--json"))
     assert chain["ok"]
@@ -75,6 +77,10 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
         kept = tmp_path / f"seal{period}"
         kept.write_text(run_command("seal", "show", period, "--json"))
         assert "says the same" in run_command("seal", "verify", period, "--against", kept)
+        assert f"period {period} is the one you kept" in run_command("verify", to, "--seal", kept)
+    kept.write_text(kept.read_text().replace('"period": 2', '"period": 3'))
+    with pytest.raises(Unable, match="signature"):
+        run_command("verify", to, "--seal", kept)
     asyncio.run(_hide_wallets(environment))
     for command in (("seal", "verify", "1"), ("prove", "--chain")):
         told = CliRunner().invoke(app, [*command], catch_exceptions=False)
@@ -83,6 +89,10 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
         run_command("archive", "2026-01", "--to", tmp_path / "again")
     with pytest.raises(Unable, match="no month"):
         run_command("archive", "January")
+    (to / "manifest.json").write_text((to / "manifest.json").read_text() + " ")
+    assert "2 operations" in run_command("verify", to)
+    with pytest.raises(Unable, match="not what was archived"):
+        run_command("verify", to, "--recorded")
     (to / "lines.parquet").write_bytes(b"nothing")
     with pytest.raises(Unable, match="proves nothing"):
         run_command("verify", to)

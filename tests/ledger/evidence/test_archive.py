@@ -17,9 +17,12 @@ from sqlalchemy.pool import NullPool
 
 from ledger import Balance, Ledger, records, tallies
 from ledger.asof import Clock, balance_as_of
+from ledger.chain import merkle_root
 from ledger.evidence import archive, parquet, sealing
 from ledger.evidence.archive import Archived, MonthNotArchivable
 from ledger.evidence.exporting import inclusion_of
+from ledger.evidence.history import StoredBlock
+from ledger.evidence.inclusion import header_of
 from ledger.evidence.seal import NotGenuine
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
@@ -28,7 +31,7 @@ from tests.ledger import proving
 from tests.ledger.builders import MEMBER, a_burn, an_earn
 from tests.servers import Urls
 
-from .living import KEYS, live
+from .living import BUCKET, KEYS, live
 
 JANUARY = date(2026, 1, 1)
 FEBRUARY = date(2026, 2, 1)
@@ -201,7 +204,7 @@ async def test_a_changed_archive_proves_nothing(
     database: Database, owner: AsyncEngine, tmp_path: Path
 ) -> None:
     await _archive(owner, tmp_path / "january")
-    assert parquet.verify(tmp_path / "january")["tables"]["operations"]["rows"] == 9
+    assert parquet.verify(tmp_path / "january").manifest["tables"]["operations"]["rows"] == 9
 
     for number, change in enumerate(CHANGES):
         copy = tmp_path / f"copy{number}"
@@ -209,6 +212,18 @@ async def test_a_changed_archive_proves_nothing(
         change(copy)
         with pytest.raises(NotGenuine):
             parquet.verify(copy)
+
+
+async def test_what_cannot_be_led_to_its_seal_is_named(
+    database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    await _archive(owner, tmp_path / "january")
+    _without_edges(tmp_path / "january")
+    assert parquet.verify(tmp_path / "january").unchecked == ()
+
+    _forge_a_bucket(tmp_path / "january")
+
+    assert parquet.verify(tmp_path / "january").unchecked == (f"bucket {BUCKET} in period 1",)
 
 
 def _flip(folder: Path) -> None:
@@ -240,6 +255,46 @@ def _drop_the_last_block(folder: Path) -> None:
     _manifest(folder, lambda manifest: manifest["tables"]["blocks"].update(sha256=parquet._sha256(file)))
 
 
+def _forge_a_bucket(folder: Path) -> None:
+    """What somebody would do who knows how blocks are hashed: erase the last, alter the first, hash anew."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = {name: pq.read_table(folder / f"{name}.parquet") for name in parquet.TABLES}
+    rows = {name: file.to_pylist() for name, file in files.items()}
+    *kept, last = [block for block in rows["blocks"] if block["bucket"] == BUCKET]
+    gone = {row["id"] for row in rows["operations"] if row["height"] == last["height"]}
+    rows["blocks"].remove(last)
+    rows["operations"] = [row for row in rows["operations"] if row["id"] not in gone]
+    rows["lines"] = [row for row in rows["lines"] if row["operation"] not in gone]
+    rows["lines"][0]["amount"] *= 1000
+    previous = kept[0]["previous"]
+    for block in kept:
+        members = [row for row in rows["operations"] if row["height"] == block["height"]]
+        leaves = [
+            parquet._leaf(row, iter([each for each in rows["lines"] if each["operation"] == row["id"]]))
+            for row in members
+        ]
+        block |= {"previous": previous, "root": merkle_root(leaves)}
+        stored = {**block, "flows": tuple(block["flows"]), "stock": tuple(block["stock"])}
+        block["hash"] = previous = header_of(StoredBlock(**stored)).hash()
+    for name, changed in rows.items():
+        pq.write_table(pa.Table.from_pylist(changed, files[name].schema), folder / f"{name}.parquet")
+    _manifest(folder, lambda manifest: _name_files(folder, manifest, previous))
+
+
+def _name_files(folder: Path, manifest: Any, hash_: bytes) -> None:
+    for name, told in manifest["tables"].items():
+        told["sha256"] = parquet._sha256(folder / f"{name}.parquet")
+    (span,) = manifest["buckets"]
+    span.update(hash=hash_.hex(), blocks=span["blocks"] - 1)
+
+
+def _without_edges(folder: Path) -> None:
+    """As older versions archived."""
+    _manifest(folder, lambda manifest: [each.pop("edges") for each in manifest["periods"][0]["buckets"]])
+
+
 def _remove(folder: Path) -> None:
     (folder / "lines.parquet").unlink()
 
@@ -255,6 +310,7 @@ CHANGES: tuple[Callable[[Path], None], ...] = (
     _rewrite_a_row,
     _drop_the_last_block,
     _remove,
+    _forge_a_bucket,
     lambda folder: _manifest(folder, lambda manifest: manifest.update(format="other")),
     lambda folder: _manifest(folder, lambda manifest: manifest["buckets"][0].update(previous="11" * 32)),
     lambda folder: _manifest(folder, lambda manifest: manifest["buckets"][-1].update(hash="11" * 32)),

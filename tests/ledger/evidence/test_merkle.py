@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.chain import merkle_root
-from ledger.evidence.merkle import Growing, audit_path, root_above
+from ledger.evidence.merkle import Growing, audit_path, root_above, root_around, roots_outside
 
 INPUTS = ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
 LEAVES = [sha256(b"\0" + bytes.fromhex(text)).digest() for text in INPUTS]
@@ -87,3 +87,24 @@ def test_a_path_leads_to_the_root_from_its_own_leaf_and_place_only(tree: tuple[i
     for other in range(size):
         if other != index:
             assert root_above(leaves[index], index=other, size=size, path=path) != root
+
+
+a_part = st.integers(1, 40).flatmap(
+    lambda size: st.tuples(st.just(size), st.integers(0, size - 1)).flatmap(
+        lambda tree: st.tuples(st.just(tree[0]), st.just(tree[1]), st.integers(tree[1] + 1, tree[0]))
+    )
+)
+
+
+@given(a_part)
+def test_a_part_of_a_tree_leads_to_its_root_and_no_other_part_does(part: tuple[int, int, int]) -> None:
+    size, start, stop = part
+    leaves = [sha256(bytes([n])).digest() for n in range(size)]
+
+    outside = roots_outside(leaves, start, stop)
+
+    own, root = leaves[start:stop], merkle_root(leaves)
+    assert root_around(own, start=start, size=size, outside=outside) == root
+    assert root_around([*own[:-1], bytes(32)], start=start, size=size, outside=outside) != root
+    assert root_around(own[:-1], start=start, size=size, outside=outside) != root
+    assert root_around(own, start=start, size=size, outside=[*outside, bytes(32)]) is None
