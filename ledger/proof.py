@@ -445,6 +445,34 @@ INVARIANTS: Final = (
         """,
     ),
     by_query(
+        "tally_marks",
+        "every operation that is folded is marked in its hour, a late one where it is effective too",
+        """
+        WITH folded AS (
+            SELECT o.bucket, o.id, o.recorded_at, date_trunc('hour', o.recorded_at, 'UTC') AS recorded_in,
+                   date_trunc('hour', least(o.occurred_at, o.recorded_at), 'UTC') AS effective_in
+            FROM operations o
+            JOIN (SELECT bucket, max(last) AS last FROM tally_marks GROUP BY bucket) m USING (bucket)
+            WHERE o.id <= m.last
+        )
+        SELECT NULL::smallint,
+               format('mark of bucket %s in the hour %s: operations %s to %s; it has %s to %s', bucket,
+                      starts_at, m.first, m.last, o.first, o.last)
+        FROM tally_marks m
+        FULL JOIN (SELECT bucket, recorded_in AS starts_at, min(id) AS first, max(id) AS last
+                   FROM folded GROUP BY bucket, recorded_in) o USING (bucket, starts_at)
+        WHERE (m.first, m.last) IS DISTINCT FROM (o.first, o.last)
+        UNION ALL
+        SELECT NULL::smallint,
+               format('operation %s is marked as late in the hour %s; it is in %s', operation,
+                      t.starts_at, o.effective_in)
+        FROM tally_late t
+        FULL JOIN (SELECT bucket, id AS operation, recorded_at, effective_in
+                   FROM folded WHERE effective_in < recorded_in) o USING (bucket, operation, recorded_at)
+        WHERE t.starts_at IS DISTINCT FROM o.effective_in
+        """,
+    ),
+    by_query(
         "keys",
         "every idempotency key names an operation that exists",
         """

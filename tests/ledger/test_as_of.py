@@ -333,16 +333,24 @@ async def test_a_member_whose_history_is_gone_is_told_by_what_is_left(
         ("UPDATE tallies SET points = points + 1 WHERE span = 'hour' AND clock = 'effective'", "tallies"),
         ("UPDATE tallies SET points = points + 1 WHERE span = 'day' AND clock = 'recorded'", "tally_spans"),
         ("UPDATE tally_marks SET last = last + 1", "tallies"),
+        ("UPDATE tally_marks SET first = first + 1", "tally_marks"),
+        ("UPDATE tally_marks SET starts_at = starts_at - interval '1 hour'", "tally_marks"),
+        ("UPDATE tally_late SET starts_at = starts_at + interval '1 hour'", "tally_marks"),
+        ("UPDATE tally_late SET operation = operation + 1", "tally_marks"),
+        ("DELETE FROM tally_late", "tally_marks"),
     ],
 )
 async def test_a_tally_that_is_not_what_was_moved_is_found(
-    database: Database, ledger: Ledger, change: str, broken: str
+    database: Database, urls: Urls, ledger: Ledger, change: str, broken: str
 ) -> None:
     await ledger.submit(an_earn(100))
+    await ledger.submit(an_earn(5, occurred_at=START - DAY))
     await fold(database)
     await ledger.submit(an_earn(7))
-    async with database.writer.begin() as connection:
+    engine = create_async_engine(urls.owner.replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.begin() as connection:
         await connection.execute(text(change))
+    await engine.dispose()
 
     found = await proof.prove(database.writer, proof.INVARIANTS)
 
