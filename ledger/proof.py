@@ -486,6 +486,19 @@ INVARIANTS: Final = (
     by_recount(
         "claims", "every operation has its key, its receipt and its token among the keys", recount_keys.flaws
     ),
+    by_query(
+        "unsealed",
+        "where periods are sealed, every one that all buckets left and that ended a week ago has its seal",
+        # A driven clock passes many periods at once, before anybody can seal them.
+        """
+        SELECT NULL::smallint, format('period %s ended at %s and has no seal', c.period, c.ends_at)
+        FROM calendar c
+        WHERE EXISTS (SELECT FROM clock WHERE NOT is_driven) AND EXISTS (SELECT FROM seals)
+          AND c.ends_at < now() - interval '7 days' AND c.period < (SELECT min(period) FROM heads)
+          AND NOT EXISTS (SELECT FROM seals s WHERE s.period = c.period)
+        """,
+        is_cheap=True,
+    ),
     Invariant(
         "chain",
         "every block follows the last, its hash covers every operation and line, every seal what was written",

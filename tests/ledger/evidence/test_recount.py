@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from ledger import proof
 from ledger.evidence import sealing
 from ledger.evidence.recount import Flaw, Recount
 from ledger.kernel.ids import compose
@@ -155,6 +156,21 @@ async def test_a_changed_seal_is_found(owner: AsyncConnection, what: str) -> Non
     found = [flaw.row for flaw in await _flaws(owner)]
 
     assert any("period 1" in row for row in found), found
+
+
+@pytest.mark.parametrize(("days", "named"), [(6, []), (8, ["period 2"])])
+async def test_a_period_that_stays_without_a_seal_is_found(
+    owner: AsyncConnection, days: int, named: list[str]
+) -> None:
+    await owner.execute(text("UPDATE clock SET is_driven = false"))
+    await owner.execute(text("UPDATE heads SET period = 3"))
+    spans = "starts_at = now() - interval '60 days', ends_at = now() - make_interval(days => :days)"
+    await owner.execute(text(f"UPDATE calendar SET {spans} WHERE period = 2"), {"days": days})
+    unsealed = next(each for each in proof.INVARIANTS if each.name == "unsealed")
+
+    found = await unsealed.find(owner)
+
+    assert [finding.row[:8] for finding in found] == named
 
 
 async def test_history_written_anew_by_the_owner_is_not_what_was_sealed(owner: AsyncConnection) -> None:
