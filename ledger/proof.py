@@ -65,8 +65,8 @@ class Finding:
 class Invariant:
     """A claim about the whole ledger, and how to look for what breaks it.
 
-    `is_cheap` says that it reads state and sums alone, so that it may be looked at often; the others
-    cost a pass over history.
+    `is_cheap` says that it reads state, sums and last blocks alone, so that it may be looked at often;
+    the others cost a pass over history.
     """
 
     name: str
