@@ -8,6 +8,7 @@ the tables can do this.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
@@ -34,8 +35,11 @@ from .tables import archives
 from .views import TABLES, of_archives, partition_of
 
 _PAGE: Final = 5_000
-_LOCK_TIMEOUT: Final = "3s"
-"""How long the tills may have to wait at most while partitions are taken out."""
+_LOCK_TIMEOUT: Final = "200ms"
+"""How long the tills may have to wait at most for a lock that is not got: they queue up behind it."""
+
+_PAUSE_SECONDS: Final = 2.0
+"""How long they have the partitions to themselves before the lock is asked for again."""
 
 _TRIES: Final = 20
 _KEYS: Final = {"operations": ("id",), "lines": ("operation", "ordinal"), "blocks": ("height",)}
@@ -163,9 +167,10 @@ def _make(folder: Path) -> None:
 async def lay_away(owner: AsyncEngine, month: date, exported: Exported, *, by: str, at: datetime) -> Archived:
     """Take a month that was exported out of the partitions, in one transaction.
 
-    Partitions are detached under a lock that is waited for a few seconds at a time, so that tills
-    never wait longer. Not CONCURRENTLY: the month would be in neither place for a moment, and a
-    proof at that moment would find it missing. Raises `MonthNotArchivable` if the lock is not got.
+    Partitions are detached under a lock that is waited for a moment at a time, with a pause between, so
+    that tills go on beside whoever reads history for long. Not CONCURRENTLY: the month would be in neither
+    place for a moment, and a proof at that moment would find it missing. Raises
+    `MonthNotArchivable` if the lock is not got.
     """
     for _ in range(_TRIES):
         try:
@@ -174,6 +179,7 @@ async def lay_away(owner: AsyncEngine, month: date, exported: Exported, *, by: s
         except DBAPIError as error:
             if not is_lock_timeout(error):
                 raise
+        await asyncio.sleep(_PAUSE_SECONDS)
     raise MonthNotArchivable("history is in use by something long, such as a proof: try again")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -186,6 +188,28 @@ async def test_tallies_take_up_what_an_older_version_archived_without_them(
 
     assert await _standing(database, AT) == stood
     await proving.holds(database)
+
+
+async def test_tills_go_on_while_an_archive_waits_for_somebody_who_reads_history(
+    ledger: Ledger, database: Database, owner: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_TRIES", 3)
+    monkeypatch.setattr(archive, "_PAUSE_SECONDS", 0.5)
+    slowest, answered = 0.0, 0
+    async with database.writer.connect() as reader:
+        await reader.execute(text("SELECT count(*) FROM lines"))
+
+        waiting = asyncio.create_task(_archive(owner, tmp_path / "january"))
+        while not waiting.done():
+            begun = monotonic()
+            assert (await ledger.submit(an_earn(1))).refused is None
+            slowest, answered = max(slowest, monotonic() - begun), answered + 1
+
+    with pytest.raises(MonthNotArchivable, match="in use"):
+        await waiting
+    assert slowest < 2
+    assert answered > 10
+    await _archive(owner, tmp_path / "again")
 
 
 async def test_the_writer_cannot_archive(database: Database, urls: Urls, tmp_path: Path) -> None:
