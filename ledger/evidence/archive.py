@@ -45,8 +45,9 @@ _TRIES: Final = 20
 _KEYS: Final = {"operations": ("id",), "lines": ("operation", "ordinal"), "blocks": ("height",)}
 
 _IS_OVER: Final = text(
-    "SELECT (CASE WHEN is_driven THEN clock.now ELSE now() END) >= cast(:end AS date) AT TIME ZONE 'UTC' "
-    "FROM clock"
+    "SELECT (CASE WHEN is_driven THEN clock.now ELSE now() END) "
+    # A date would be a midnight of the session's zone first, and then be moved to UTC.
+    ">= cast(cast(:end AS date) AS timestamp) AT TIME ZONE 'UTC' FROM clock"
 )
 _UNTALLIED: Final = f"""
     SELECT EXISTS (SELECT FROM heads h

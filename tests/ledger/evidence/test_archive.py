@@ -190,6 +190,20 @@ async def test_tallies_take_up_what_an_older_version_archived_without_them(
     await proving.holds(database)
 
 
+async def test_a_month_is_over_when_it_is_in_utc_whatever_the_sessions_zone(
+    database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    over = date(2026, 3, 1)
+
+    async with owner.connect() as connection:
+        for hours in (-12, 0, 12):
+            await connection.execute(text(f"SET timezone TO {hours}"))
+            for at, is_over in (("2026-02-28 23:59:59Z", False), ("2026-03-01 00:00:00Z", True)):
+                await connection.execute(text("ALTER TABLE clock DISABLE TRIGGER USER"))
+                await connection.execute(text(f"UPDATE clock SET now = '{at}'"))
+                assert await connection.scalar(archive._IS_OVER, {"end": over}) is is_over
+
+
 async def test_tills_go_on_while_an_archive_waits_for_somebody_who_reads_history(
     ledger: Ledger, database: Database, owner: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
