@@ -19,16 +19,14 @@ from ledger import Flow, Ledger, Stock, fence, flows, stock
 from ledger.fence import Span
 from ledger.kernel.database import Database
 from ledger.kernel.refusals import Refusal
-from partners import Directories, Directory, ensure_calendar
+from partners import Directories, ensure_calendar
 
 from . import periods, store
 from .cells import Cell, Holding, digest
-from .closing import Closing
 from .journals import post_money
-from .netting import Mode
+from .papers import draw
 from .periods import Period, PeriodUnknown, Stage, reach
 from .prices import agreed
-from .statements import to_row
 
 
 class PeriodNotEnded(Refusal):
@@ -135,7 +133,7 @@ async def _post(work: _Work) -> None:
     """FROZEN → RECONCILING: the money of the cells is in the ledger, under the period's key."""
     directory = await Directories(work.database).reload()
     async with work.database.writer.connect() as connection:
-        closing = await _closing(connection, work.span, directory)
+        closing = await store.closing(connection, work.span, agreed(directory))
     closing.check()
     await post_money(work.ledger, closing)
     async with work.moving(Stage.FROZEN) as connection:
@@ -150,16 +148,14 @@ async def _propose(work: _Work) -> None:
     async with work.moving(Stage.RECONCILING) as connection:
         if connection is None:
             return
-        closing = await _closing(connection, work.span, directory)
-        before = (await store.sheets(connection, [period - 1])).get(period - 1)
-        sheet = closing.sheet(
+        drawn = draw(
+            await store.closing(connection, work.span, agreed(directory)),
             partners=directory.partners,
-            openings={line.partner: line.due_micro for line in before.lines[1:]} if before else {},
-            mode=Mode.MULTILATERAL,
+            names={partner.id: partner.name for partner in directory.partners.values()},
+            before=(await store.sheets(connection, [period - 1])).get(period - 1),
         )
-        await store.add_sheet(connection, period, sheet, at=work.at)
-        names = {partner.id: partner.name for partner in directory.partners.values()}
-        await store.add_statements(connection, map(to_row, closing.statements(sheet, names)))
+        await store.add_sheet(connection, period, drawn.sheet, at=work.at)
+        await store.add_statements(connection, drawn.statements)
         await ensure_calendar(connection, directory.programme, upto=work.at)
         await work.reach(connection, Stage.PROPOSED)
 
@@ -184,19 +180,6 @@ async def _closable(connection: AsyncConnection, period: int, at: datetime) -> S
         if before.is_before(Stage.PROPOSED):
             raise EarlierPeriodOpen(period - 1)
     return span
-
-
-async def _closing(connection: AsyncConnection, span: Span, directory: Directory) -> Closing:
-    cells = await store.cells(connection, span.period)
-    holdings = await store.holdings(connection, span.period)
-    return Closing(
-        span=span,
-        cells=cells,
-        holdings=holdings,
-        opened_with=await store.holdings(connection, span.period - 1),
-        prices=agreed(directory),
-        hash=digest(span.period, cells, holdings),
-    )
 
 
 def _cell(flow: Flow) -> Cell:

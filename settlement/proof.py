@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger import accounts
 from ledger.accounts import FLOW_IN_SQL, POINTS, RESERVE, SETTLE
 from ledger.kernel.ids import OPERATOR, TREASURY
-from ledger.proof import Finding, Invariant, by_query
+from ledger.proof import Finding, Invariant, by_query, by_recount
 from partners import Funding
 
-from . import store
+from . import papers_proof, store
 from .cells import OUTSTANDING, digest
 
 _CELL: Final = "period, operation, issuer, obligor, redeemer, tariff, terms, origin_period"
@@ -77,6 +77,11 @@ INVARIANTS: Final = (
         WHERE s.charge_micro IS DISTINCT FROM l.charge_micro
         """,  # noqa: S608 - constants, here and below
         is_cheap=True,
+    ),
+    by_recount(
+        "papers",
+        "sheets and statements are, to the byte, what frozen cells, stock and prices come to",
+        papers_proof.flaws,
     ),
     by_query(
         "cells",

@@ -12,9 +12,13 @@ from msgspec import structs
 from sqlalchemy import Row, Select, Table, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledger.fence import Span
+
 from . import tables
-from .cells import Cell, Holding
+from .cells import Cell, Holding, digest
+from .closing import Closing
 from .netting import Mode
+from .prices import Prices
 from .sheet import Sheet, SheetLine
 from .statements import StatementRow
 
@@ -79,6 +83,19 @@ async def add_holdings(connection: AsyncConnection, period: int, holdings: Seque
 async def holdings(connection: AsyncConnection, period: int) -> list[Holding]:
     """What was outstanding at the end of a period, in order."""
     return sorted(Holding(**row) for row in await _rows(connection, tables.frozen_stock, period))
+
+
+async def closing(connection: AsyncConnection, span: Span, prices: Prices) -> Closing:
+    """The frozen figures of a period, to be brought to money at these prices."""
+    frozen, outstanding = await cells(connection, span.period), await holdings(connection, span.period)
+    return Closing(
+        span=span,
+        cells=frozen,
+        holdings=outstanding,
+        opened_with=await holdings(connection, span.period - 1),
+        prices=prices,
+        hash=digest(span.period, frozen, outstanding),
+    )
 
 
 async def add_sheet(connection: AsyncConnection, period: int, sheet: Sheet, *, at: datetime) -> None:

@@ -1,0 +1,106 @@
+"""The papers of closed periods are drawn up again by the proof, and what was rewritten is named."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ledger import Ledger
+from ledger.kernel.database import Database
+from partners import create_partner
+from settlement import proof
+from settlement.close import advance
+from tests.damage import damaged_for_now
+from tests.servers import Urls
+from tests.settlement.coalition import ENDS, STAFF, Coalition, store_period
+from tests.settlement.scenarios import GOLDEN, golden_inputs
+
+EXPECTED: dict[str, Any] = GOLDEN["expected"]
+
+
+@pytest.fixture
+async def closed(coalition: Coalition, database: Database, ledger: Ledger) -> Coalition:
+    """The golden coalition after both of its periods are closed, with late items and a novation."""
+    for period in (1, 2):
+        await store_period(database, coalition, golden_inputs(), EXPECTED, period)
+        await ledger.advance(ENDS[period])
+        await advance(database, ledger, period, at=ledger.clock.now(), by=STAFF)
+    return coalition
+
+
+async def found_in(connection: AsyncConnection, name: str) -> list[str]:
+    """What the invariant of that name finds."""
+    (invariant,) = [each for each in proof.INVARIANTS if each.name == name]
+    return [found.row for found in await invariant.find(connection)]
+
+
+REWRITTEN: Final = {
+    "UPDATE statements SET body = convert_to(replace(convert_from(body, 'utf8'), "
+    "'\"due_micro\"\\:', '\"due_micro\"\\:9'), 'utf8') WHERE number = '0002-0002'": (
+        "period 2: statement 0002-0002 is of partner 2",
+    ),
+    "UPDATE statements SET (body, hash) = (SELECT b, sha256(b) FROM convert_to(replace("
+    "convert_from(body, 'utf8'), '\"due_micro\"\\:', '\"due_micro\"\\:9'), 'utf8') AS b) "
+    "WHERE number = '0002-0002'": ("period 2: statement 0002-0002 is of partner 2",),
+    "DELETE FROM statements WHERE number = '0001-0003'": ("period 1: statement 0001-0003 is missing",),
+    "UPDATE sheet_lines SET opening_micro = CASE partner WHEN 1 THEN 0 ELSE opening_micro"
+    " + (SELECT opening_micro FROM sheet_lines WHERE period = 2 AND partner = 1) END"
+    " WHERE period = 2 AND partner IN (0, 1)": (
+        "period 2: the line of the operator is",
+        "period 2: the line of partner 1 is opening 0,",
+    ),
+    "UPDATE sheet_lines SET payable_micro = payable_micro + 1000000 * (3 - 2 * partner)"
+    " WHERE period = 2 AND partner IN (1, 2)": (
+        "period 2: the line of partner 1 is",
+        "period 2: the line of partner 2 is",
+    ),
+    "INSERT INTO obligations VALUES (1, 1, 2, 500), (1, 2, 1, 500)"
+    " ON CONFLICT (period, debtor, creditor) DO UPDATE SET micro = obligations.micro + 500": (
+        "period 1: what 1 owes 2 is",
+        "period 1: what 2 owes 1 is",
+    ),
+    "UPDATE sheets SET mode = 'gross' WHERE period = 1": (
+        "period 1: the sheet is RUB, gross; it should be RUB, multilateral",
+    ),
+    "UPDATE agreements SET fee_ppm = 300000 WHERE partner = 2": (
+        "period 1: the line of the operator is",
+        "period 1: the line of partner 2 is",
+    ),
+    "UPDATE tariffs SET redemption_value_micro = redemption_value_micro * 2 WHERE obligor = 1": (
+        "period 1: the line of partner 1 is",
+        "period 1: statement 0001-0001 is",
+    ),
+    "DELETE FROM agreements WHERE partner = 2": ("period 1 cannot be drawn up again: nothing is known of 2",),
+    "DELETE FROM sheets WHERE period = 1": ("period 1 has no sheet, and the one after it has",),
+    "UPDATE calendar SET period = 99 WHERE period = 1": ("period 1 is closed, and not in the calendar",),
+}
+"""What the owner of the database might do, and rows that are named for it."""
+
+
+async def test_what_was_rewritten_is_named(closed: Coalition, database: Database, urls: Urls) -> None:
+    async with database.writer.connect() as connection:
+        assert await found_in(connection, "papers") == []
+
+    for damage, rows in REWRITTEN.items():
+        async with damaged_for_now(urls, damage) as connection:
+            found = await found_in(connection, "papers")
+        for row in rows:
+            assert any(each.startswith(row) for each in found), (damage, found)
+
+
+async def test_what_is_wrong_in_one_period_is_not_told_of_the_next(closed: Coalition, urls: Urls) -> None:
+    damage = "UPDATE sheet_lines SET charge_micro = charge_micro + 5 WHERE period = 1 AND partner = 3"
+
+    async with damaged_for_now(urls, damage) as connection:
+        (found,) = await found_in(connection, "papers")
+
+    assert found.startswith("period 1: the line of partner 3 is opening 0, charge ")
+
+
+async def test_who_joins_after_a_close_has_no_part_in_it(closed: Coalition, database: Database) -> None:
+    async with database.writer.begin() as connection:
+        await create_partner(connection, name="E", at=ENDS[2], by=STAFF)
+
+        assert await found_in(connection, "papers") == []
