@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -84,8 +85,8 @@ async def periods(
     begun = [span for span in calendar.spans if span.starts_at <= at] if calendar else []
     spans = [span for span in begun if span.period > after][:most]
     shown = [span.period for span in spans]
-    history, sheets = await store.stages(connection, shown), await store.sheets(connection, shown)
-    return [_period(span, history.get(span.period, ()), sheets.get(span.period)) for span in spans]
+    stages, sheets = await store.stages(connection, shown), await store.sheets(connection, shown)
+    return [_period(span, _reached(stages.get(span.period, ())), sheets.get(span.period)) for span in spans]
 
 
 async def period(connection: AsyncConnection, ordinal: int) -> Period:
@@ -94,15 +95,19 @@ async def period(connection: AsyncConnection, ordinal: int) -> Period:
     span = calendar.span(ordinal) if calendar else None
     if span is None:
         raise PeriodUnknown(ordinal)
-    history = await store.stages(connection, [ordinal])
     sheets = await store.sheets(connection, [ordinal])
-    return _period(span, history.get(ordinal, ()), sheets.get(ordinal))
+    return _period(span, await history(connection, ordinal), sheets.get(ordinal))
+
+
+async def history(connection: AsyncConnection, ordinal: int) -> tuple[Reached, ...]:
+    """The stages that a period has reached, in order."""
+    return _reached((await store.stages(connection, [ordinal])).get(ordinal, ()))
 
 
 async def stage_of(connection: AsyncConnection, ordinal: int) -> Stage:
     """Where a period stands; one that nobody has touched is open."""
-    history = (await store.stages(connection, [ordinal])).get(ordinal, ())
-    return Stage(history[-1].stage) if history else Stage.OPEN
+    passed = await history(connection, ordinal)
+    return passed[-1].stage if passed else Stage.OPEN
 
 
 async def reach(
@@ -116,20 +121,25 @@ async def reach(
 ) -> None:
     """Write that a period is now at `stage`. The caller has locked it and seen the stage before.
 
-    The last statement of its transaction: the log of facts stays locked until that ends.
+    Of two that close at once, who was asked first may come last: no stage is reached before the last
+    one was. The last statements of their transaction: the log of facts stays locked until that ends.
     """
+    at = max([at, *(passed.at for passed in await history(connection, ordinal))])
     await store.add_stage(connection, ordinal, stage=stage.value, at=at, by=by, hash_=hash_)
     await record(connection, "period.stage", at=at, body={"period": ordinal, "stage": stage.value, "by": by})
 
 
-def _period(span: Span, history: tuple[store.StageRow, ...], sheet: Sheet | None) -> Period:
+def _period(span: Span, history: tuple[Reached, ...], sheet: Sheet | None) -> Period:
     return Period(
         ordinal=span.period,
         starts_at=span.starts_at,
         ends_at=span.ends_at,
-        history=tuple(
-            Reached(stage=Stage(row.stage), at=row.reached_at, by=row.reached_by, hash=row.hash)
-            for row in history
-        ),
+        history=history,
         sheet=sheet,
+    )
+
+
+def _reached(rows: Iterable[store.StageRow]) -> tuple[Reached, ...]:
+    return tuple(
+        Reached(stage=Stage(row.stage), at=row.reached_at, by=row.reached_by, hash=row.hash) for row in rows
     )

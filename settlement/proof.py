@@ -14,6 +14,7 @@ from partners import Funding
 
 from . import papers_proof, store
 from .cells import OUTSTANDING, digest
+from .periods import Stage
 
 _CELL: Final = "period, operation, issuer, obligor, redeemer, tariff, terms, origin_period"
 _STOCK: Final = "period, issuer, obligor, tariff, issue_month, expiry_month"
@@ -22,6 +23,7 @@ _CELL_NAMED: Final = """
            period, operation, issuer, obligor, redeemer, tariff, sum(points))
 """
 _SIGNS: Final = " ".join(f"WHEN '{operation}' THEN {sign}" for operation, sign in OUTSTANDING.items())
+_STAGES: Final = ", ".join(f"'{stage}'" for stage in Stage if stage is not Stage.OPEN)
 _FROZEN: Final = "(SELECT period FROM period_stages WHERE stage = 'FROZEN')"
 _POSTED: Final = "(SELECT max(period) FROM period_stages WHERE stage = 'RECONCILING')"
 _NONE_IS_BEING_POSTED: Final = f"""
@@ -42,6 +44,26 @@ async def _find_changed_cells(connection: AsyncConnection) -> list[Finding]:
 
 
 INVARIANTS: Final = (
+    by_query(
+        "stages",
+        "a period passed every stage in turn, none before the last, and has a sheet once it is proposed",
+        f"""
+        SELECT NULL::smallint, format('period %s: row %s is %s at %s, by %s', period, ordinal, stage,
+                                      reached_at, reached_by)
+        FROM (SELECT *, row_number() OVER passed AS place, lag(reached_at) OVER passed AS last_at
+              FROM period_stages WINDOW passed AS (PARTITION BY period ORDER BY ordinal)) AS placed
+        WHERE ordinal <> place OR reached_at < last_at
+           OR stage IS DISTINCT FROM (ARRAY[{_STAGES}])[place]
+        UNION ALL
+        SELECT NULL, format('period %s: %s', period,
+                            CASE WHEN s.period IS NULL THEN 'is proposed without a sheet'
+                                 ELSE 'has a sheet and is not proposed' END)
+        FROM sheets s
+        FULL JOIN (SELECT period FROM period_stages WHERE stage = '{Stage.PROPOSED}') p USING (period)
+        WHERE s.period IS NULL OR p.period IS NULL
+        """,  # noqa: S608 - constants, here and below
+        is_cheap=True,
+    ),
     by_query(
         "sheets",
         "the sheet of a period sums to zero",
@@ -75,7 +97,7 @@ INVARIANTS: Final = (
         FROM statements s
         FULL JOIN (SELECT * FROM sheet_lines WHERE partner <> {OPERATOR}) l USING (period, partner)
         WHERE s.charge_micro IS DISTINCT FROM l.charge_micro
-        """,  # noqa: S608 - constants, here and below
+        """,  # noqa: S608
         is_cheap=True,
     ),
     by_recount(

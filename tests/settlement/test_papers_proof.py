@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger import Ledger
 from ledger.kernel.database import Database
 from partners import create_partner
-from settlement import proof
+from settlement import periods, proof
 from settlement.close import advance
+from settlement.periods import Stage
 from tests.damage import damaged_for_now
 from tests.servers import Urls
 from tests.settlement.coalition import ENDS, STAFF, Coalition, store_period
@@ -88,6 +89,50 @@ async def test_what_was_rewritten_is_named(closed: Coalition, database: Database
             found = await found_in(connection, "papers")
         for row in rows:
             assert any(each.startswith(row) for each in found), (damage, found)
+
+
+STAGES_CHANGED: Final = {
+    "DELETE FROM period_stages WHERE period = 1 AND stage = 'FROZEN'": "period 1: row 3 is RECONCILING at",
+    "DELETE FROM period_stages WHERE period = 1 AND stage = 'PROPOSED'": (
+        "period 1: has a sheet and is not proposed"
+    ),
+    "DELETE FROM sheets WHERE period = 2": "period 2: is proposed without a sheet",
+    "UPDATE period_stages SET ordinal = ordinal + 1 WHERE period = 2 AND stage = 'PROPOSED'": (
+        "period 2: row 5 is PROPOSED at"
+    ),
+    "UPDATE period_stages SET stage = 'APPROVED' WHERE period = 2 AND stage = 'RECONCILING'": (
+        "period 2: row 3 is APPROVED at"
+    ),
+    "UPDATE period_stages SET reached_at = reached_at - interval '1 second' WHERE stage = 'FROZEN'": (
+        "period 1: row 2 is FROZEN at"
+    ),
+}
+
+
+async def test_a_stage_that_is_missing_or_out_of_turn_is_named(
+    closed: Coalition, database: Database, urls: Urls
+) -> None:
+    async with database.writer.connect() as connection:
+        assert await found_in(connection, "stages") == []
+
+    for damage, row in STAGES_CHANGED.items():
+        async with damaged_for_now(urls, damage) as connection:
+            found = await found_in(connection, "stages")
+        assert any(each.startswith(row) for each in found), (damage, found)
+
+
+async def test_who_was_asked_first_and_comes_last_reaches_no_stage_before_the_last_one(
+    coalition: Coalition, database: Database, ledger: Ledger
+) -> None:
+    await ledger.advance(ENDS[1])
+    async with database.writer.begin() as connection:
+        await periods.reach(connection, 1, Stage.CUT_OFF, at=ENDS[2], by=STAFF)
+
+    closed = await advance(database, ledger, 1, at=ENDS[1], by=STAFF)
+
+    assert {reached.at for reached in closed.history} == {ENDS[2]}
+    async with database.writer.connect() as connection:
+        assert await found_in(connection, "stages") == []
 
 
 async def test_what_is_wrong_in_one_period_is_not_told_of_the_next(closed: Coalition, urls: Urls) -> None:
