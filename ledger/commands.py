@@ -411,7 +411,10 @@ class MoneyLine(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class PostMoney(Command, frozen=True, gc=False, kw_only=True):
-    """A journal of money, in the treasury's bucket: `lines` in one currency, all or none."""
+    """A journal of money, in the treasury's bucket: `lines` in one currency, all or none.
+
+    Without lines it keeps its `detail` alone, under the treasury's hash.
+    """
 
     currency: str
     lines: tuple[MoneyLine, ...]

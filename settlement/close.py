@@ -23,10 +23,12 @@ from partners import Directories, ensure_calendar
 
 from . import periods, store
 from .cells import Cell, Holding, digest
-from .journals import post_money
+from .closing_note import ClosingNote
+from .journals import keep_note, post_money
 from .papers import draw
 from .periods import Period, PeriodUnknown, Stage, reach
 from .prices import agreed
+from .store import StageRow
 
 
 class PeriodNotEnded(Refusal):
@@ -142,22 +144,40 @@ async def _post(work: _Work) -> None:
 
 
 async def _propose(work: _Work) -> None:
-    """RECONCILING → PROPOSED: the sheet is drawn up and every partner has its statement."""
+    """RECONCILING → PROPOSED: the sheet is drawn up and every partner has its statement.
+
+    The treasury's note of them comes first. Who goes on after a kill draws up what that says.
+    """
     period = work.span.period
     directory = await Directories(work.database).reload()
+    names = {partner.id: partner.name for partner in directory.partners.values()}
+    async with work.database.writer.connect() as connection:
+        closing = await store.closing(connection, work.span, agreed(directory))
+        before = (await store.sheets(connection, [period - 1])).get(period - 1)
+        passed = (await store.stages(connection, [period]))[period]
+    note = await keep_note(
+        work.ledger,
+        closing,
+        ClosingNote(
+            by=work.by,
+            reason="closing",
+            period=period,
+            papers=draw(closing, partners=names, names=names, before=before).hash,
+            partners=tuple(names),
+            stages=(*passed, StageRow(Stage.PROPOSED, max(work.at, passed[-1].reached_at), work.by, None)),
+            prices=closing.prices_told,
+        ),
+    )
     async with work.moving(Stage.RECONCILING) as connection:
         if connection is None:
             return
-        drawn = draw(
-            await store.closing(connection, work.span, agreed(directory)),
-            partners=directory.partners,
-            names={partner.id: partner.name for partner in directory.partners.values()},
-            before=(await store.sheets(connection, [period - 1])).get(period - 1),
-        )
-        await store.add_sheet(connection, period, drawn.sheet, at=work.at)
+        drawn = draw(closing, partners=note.partners, names=names, before=before)
+        await store.add_sheet(connection, period, drawn.sheet, at=note.proposed.reached_at)
         await store.add_statements(connection, drawn.statements)
         await ensure_calendar(connection, directory.programme, upto=work.at)
-        await work.reach(connection, Stage.PROPOSED)
+        await reach(
+            connection, period, Stage.PROPOSED, at=note.proposed.reached_at, by=note.proposed.reached_by
+        )
 
 
 _STEPS: Final[dict[Stage, Callable[[_Work], Awaitable[None]]]] = {

@@ -45,6 +45,12 @@ class Closing:
         """The same as the lines of a journal."""
         return money.money_lines(self.moved)
 
+    @property
+    def prices_told(self) -> dict[str, str]:
+        """The prices that its cells and its stock name, in words."""
+        tariffs = {cell.tariff for cell in self.cells} | {holding.tariff for holding in self.holdings}
+        return self.prices.told(tariffs=tariffs, terms={cell.terms for cell in self.cells})
+
     def roll_forward(self, obligor: int) -> RollForward:
         """How an obligor's points went from the last period's end to this one's."""
         opening = _points_of(self.opened_with, obligor)

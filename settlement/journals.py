@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from ledger import Ledger, MoneyLine, PostMoney
+from ledger import Ledger, MoneyLine, Outcome, PostMoney
 
 from .closing import Closing
+from .closing_note import ClosingNote, decode_closing_note, encode_closing_note
 
 PRINCIPAL: Final = "settlement"
 _LINES_AT_ONCE: Final = 10_000
@@ -27,13 +28,26 @@ async def post_money(ledger: Ledger, closing: Closing) -> None:
     """
     lines = closing.money_lines
     for part, first in enumerate(range(0, len(lines), _LINES_AT_ONCE), start=1):
-        command = _command(closing, part, lines[first : first + _LINES_AT_ONCE])
-        outcome = await ledger.submit(command)
-        if outcome.refused is not None:
-            raise MoneyNotPosted(f"{command.key}: {outcome.refused.code}, {outcome.refused.message}")
+        await _post(ledger, _command(closing, f"{part}", lines[first : first + _LINES_AT_ONCE]))
 
 
-def _command(closing: Closing, part: int, lines: list[MoneyLine]) -> PostMoney:
+async def keep_note(ledger: Ledger, closing: Closing, note: ClosingNote) -> ClosingNote:
+    """Keep the note of a closing under the ledger's hash, and give the one that is kept.
+
+    That is another's if somebody came first, who may have been interrupted since.
+    """
+    outcome = await _post(ledger, _command(closing, "papers", [], encode_closing_note(note)))
+    return decode_closing_note(outcome.detail)
+
+
+async def _post(ledger: Ledger, command: PostMoney) -> Outcome:
+    outcome = await ledger.submit(command)
+    if outcome.refused is not None:
+        raise MoneyNotPosted(f"{command.key}: {outcome.refused.code}, {outcome.refused.message}")
+    return outcome
+
+
+def _command(closing: Closing, part: str, lines: list[MoneyLine], detail: bytes = b"") -> PostMoney:
     return PostMoney(
         principal=PRINCIPAL,
         key=f"period:{closing.span.period}:{closing.hash.hex()}:{part}",
@@ -41,6 +55,7 @@ def _command(closing: Closing, part: int, lines: list[MoneyLine]) -> PostMoney:
         member=0,
         partner=0,
         occurred_at=closing.span.ends_at - _LAST_INSTANT,
+        detail=detail,
         currency=closing.prices.currency,
         lines=tuple(lines),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
+
+import msgspec
 
 from ledger.kernel.ids import OPERATOR
 
@@ -20,6 +22,15 @@ class Papers:
 
     sheet: Sheet
     statements: tuple[StatementRow, ...]
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 over all of it."""
+        sheet = self.sheet
+        lines, owed = list(map(astuple, sheet.lines)), sorted(sheet.owed.items())
+        bodies = [(row.number, row.partner, sha256(row.body).hexdigest()) for row in self.statements]
+        told = msgspec.json.encode([sheet.currency, sheet.mode, lines, owed, bodies])
+        return sha256(b"kopilka/papers/1\n" + told).digest()
 
     @property
     def rows(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -45,6 +45,19 @@ class Prices:
     currency: str
     tariffs: Mapping[int, Tariff]
     terms: Mapping[int, Terms]
+
+    def told(self, *, tariffs: Collection[int], terms: Collection[int]) -> dict[str, str]:
+        """Those of these ids that there are, in words: as they are noted when a period is closed."""
+        return {
+            f"tariff {tariff.id}": f"{tariff.funding}, issue price {tariff.issue_price_micro} micro, "
+            f"redemption value {tariff.redemption_value_micro} micro, {tariff.breakage_share} of breakage"
+            for tariff in self.tariffs.values()
+            if tariff.id in tariffs
+        } | {
+            f"terms {each.id}": f"fee {each.fee}, VAT {each.vat}"
+            for each in self.terms.values()
+            if each.id in terms
+        }
 
 
 def agreed(directory: Directory) -> Prices:

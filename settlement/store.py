@@ -13,6 +13,8 @@ from sqlalchemy import Row, Select, Table, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.fence import Span
+from ledger.kernel.ids import TREASURY
+from ledger.tables import operations
 
 from . import tables
 from .cells import Cell, Holding, digest
@@ -61,6 +63,13 @@ async def add_stage(
     last = await connection.scalar(select(func.max(table.c.ordinal)).where(table.c.period == period))
     row = {"stage": stage, "reached_at": at, "reached_by": by, "hash": hash_}
     await connection.execute(insert(table).values(period=period, ordinal=(last or 0) + 1, **row))
+
+
+async def kept_in_treasury(connection: AsyncConnection, principal: str) -> list[bytes]:
+    """What the treasury's operations of `principal` keep with them, oldest first; by the primary key."""
+    table = operations.c
+    query = select(table.detail).where(table.bucket == TREASURY, table.principal == principal)
+    return list(await connection.scalars(query.where(table.detail != b"").order_by(table.id)))
 
 
 async def add_cells(connection: AsyncConnection, period: int, cells: Sequence[Cell]) -> None:

@@ -61,10 +61,10 @@ async def money(database: Database) -> dict[tuple[int, int], int]:
 
 
 async def journals(database: Database) -> int:
-    """How many journals of money were posted."""
+    """How many journals of money were posted; a note moves none."""
+    query = text("SELECT count(DISTINCT operation) FROM lines WHERE unit = 'RUB'")
     async with database.writer.connect() as connection:
-        counted = await connection.scalar(text("SELECT count(*) FROM operations WHERE kind = 'money'"))
-    return int(counted or 0)
+        return int(await connection.scalar(query) or 0)
 
 
 async def findings(database: Database) -> list[Finding]:

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import Ledger
 from ledger.kernel.database import Database
+from ledger.kernel.ids import TREASURY
 from partners import create_partner
-from settlement import periods, proof
+from settlement import periods, proof, store
 from settlement.close import advance
 from settlement.periods import Stage
 from tests.damage import damaged_for_now
@@ -37,14 +38,19 @@ async def found_in(connection: AsyncConnection, name: str) -> list[str]:
     return [found.row for found in await invariant.find(connection)]
 
 
+def _rewritten(old: str, new: str, where: str) -> str:
+    """Statements with other words, and with a hash of them."""
+    words = f"convert_to(replace(convert_from(body, 'utf8'), '{old}', '{new}'), 'utf8')".replace(":", "\\:")
+    return f"UPDATE statements SET (body, hash) = (SELECT b, sha256(b) FROM {words} AS b) WHERE {where}"
+
+
 REWRITTEN: Final = {
-    "UPDATE statements SET body = convert_to(replace(convert_from(body, 'utf8'), "
-    "'\"due_micro\"\\:', '\"due_micro\"\\:9'), 'utf8') WHERE number = '0002-0002'": (
+    "UPDATE statements SET body = body || ' ' WHERE number = '0002-0002'": (
         "period 2: statement 0002-0002 is of partner 2",
     ),
-    "UPDATE statements SET (body, hash) = (SELECT b, sha256(b) FROM convert_to(replace("
-    "convert_from(body, 'utf8'), '\"due_micro\"\\:', '\"due_micro\"\\:9'), 'utf8') AS b) "
-    "WHERE number = '0002-0002'": ("period 2: statement 0002-0002 is of partner 2",),
+    _rewritten('"due_micro":', '"due_micro":9', "number = '0002-0002'"): (
+        "period 2: statement 0002-0002 is of partner 2",
+    ),
     "DELETE FROM statements WHERE number = '0001-0003'": ("period 1: statement 0001-0003 is missing",),
     "UPDATE sheet_lines SET opening_micro = CASE partner WHEN 1 THEN 0 ELSE opening_micro"
     " + (SELECT opening_micro FROM sheet_lines WHERE period = 2 AND partner = 1) END"
@@ -74,7 +80,29 @@ REWRITTEN: Final = {
         "period 1: statement 0001-0001 is",
     ),
     "DELETE FROM agreements WHERE partner = 2": ("period 1 cannot be drawn up again: nothing is known of 2",),
-    "DELETE FROM sheets WHERE period = 1": ("period 1 has no sheet, and the one after it has",),
+    "DELETE FROM sheets WHERE period = 1": ("period 1 has no sheet, and the one after it is closed",),
+    "UPDATE tariffs SET issue_price_micro = issue_price_micro * 2 WHERE obligor = 1": (
+        "period 1: tariff 1 is at_redemption, issue price 1900000 micro, ",
+        "period 2: tariff 1 is at_redemption, issue price 1900000 micro, ",
+    ),
+    "UPDATE period_stages SET reached_by = 'staff:nobody' WHERE stage = 'PROPOSED'": (
+        "period 1: stage 4 is PROPOSED at 2026-02-01T00:00:00+00:00 by staff:nobody; it should be PROPOSED",
+    ),
+    "DELETE FROM period_stages WHERE period = 1": ("period 1: stage 1 is missing; it should be CUT_OFF",),
+    # Everything that tells of a line is taken away: only the note still knows of it.
+    "WITH lines AS (DELETE FROM sheet_lines WHERE period = 1 AND partner = 3),"
+    " owed AS (DELETE FROM obligations WHERE period = 1 AND 3 IN (debtor, creditor))"
+    " DELETE FROM statements WHERE period = 1 AND partner = 3": (
+        "period 1: the line of partner 3 is missing",
+    ),
+    "WITH renamed AS (UPDATE partners SET name = 'Z' WHERE id = 3) "
+    + _rewritten('"partner_name":"C"', '"partner_name":"Z"', "partner = 3"): (
+        "period 1: its papers are not those of the treasury's note",
+        "period 2: its papers are not those of the treasury's note",
+    ),
+    f"DELETE FROM operations WHERE bucket = {TREASURY} AND key LIKE 'period\\:2%'": (
+        "period 2 has no note in the treasury, and the one before it has",
+    ),
     "UPDATE calendar SET period = 99 WHERE period = 1": ("period 1 is closed, and not in the calendar",),
 }
 """What the owner of the database might do, and rows that are named for it."""
@@ -107,6 +135,36 @@ STAGES_CHANGED: Final = {
         "period 1: row 2 is FROZEN at"
     ),
 }
+
+
+async def test_a_period_closed_before_there_were_notes_is_drawn_up_from_its_sheet(
+    closed: Coalition, urls: Urls
+) -> None:
+    async with damaged_for_now(urls, f"DELETE FROM operations WHERE bucket = {TREASURY}") as connection:
+        assert await found_in(connection, "papers") == []
+
+
+async def test_a_close_killed_between_its_note_and_its_papers_goes_on_with_what_was_noted(
+    coalition: Coalition, database: Database, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    await ledger.advance(ENDS[1])
+    with monkeypatch.context() as patch:
+        patch.setattr("settlement.store.add_sheet", killed)
+        with pytest.raises(ConnectionError):
+            await advance(database, ledger, 1, at=ENDS[1], by=STAFF)
+    async with database.writer.begin() as connection:
+        assert await found_in(connection, "papers") == []
+        await create_partner(connection, name="E", at=ENDS[1], by=STAFF)
+
+    proposed = (await advance(database, ledger, 1, at=ENDS[2], by="staff:another")).history[-1]
+
+    assert (proposed.stage, proposed.at, proposed.by) == (Stage.PROPOSED, ENDS[1], STAFF)
+    async with database.writer.connect() as connection:
+        assert await found_in(connection, "papers") == []
+        assert [row.partner for row in await store.statements(connection, period=1)] == [1, 2, 3, 4]
 
 
 async def test_a_stage_that_is_missing_or_out_of_turn_is_named(
