@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledger.tables import heads, operations
+
 from .adjustment import Adjustment, AdjustmentReason
 from .tables import adjustments
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """An adjustment as the ledger's history has it, posted at `at`; its bucket is in period `now_in`."""
+
+    operation: int
+    period: int
+    refusal: str
+    digest: bytes
+    detail: bytes
+    at: datetime
+    now_in: int
+
+    @property
+    def booked(self) -> tuple[int | None, int | None, str | None]:
+        """Its operation and period, or the code by which it was refused."""
+        return (None, None, self.refusal) if self.refusal else (self.operation, self.period, None)
+
+    @property
+    def is_of_the_past(self) -> bool:
+        """True when its bucket has left its period, so that the period may be closed."""
+        return self.now_in > self.period
 
 
 async def add(connection: AsyncConnection, **proposed: Any) -> Adjustment:
@@ -50,6 +77,24 @@ async def finish(
     query = update(adjustments).where(adjustments.c.id == id_)
     values = {"operation": operation, "period": period, "refusal": refusal}
     return _adjustment((await connection.execute(query.values(values).returning(adjustments))).one())
+
+
+async def everything(connection: AsyncConnection) -> AsyncIterator[Adjustment]:
+    """Every adjustment there is, oldest first, a page at a time."""
+    async with connection.stream(select(adjustments).order_by(adjustments.c.id)) as stream:
+        async for row in stream:
+            yield _adjustment(row)
+
+
+async def posted(connection: AsyncConnection, principal: str) -> dict[str, Posted]:
+    """What history has of adjustments, by key, all of it read: they are posted by `principal`."""
+    op = operations.c
+    query = (
+        select(op.key, op.id, op.period, op.refusal, op.digest, op.detail, op.occurred_at, heads.c.period)
+        .join(heads, heads.c.bucket == op.bucket)
+        .where(op.principal == principal)
+    )
+    return {key: Posted(*row) for key, *row in await connection.execute(query)}
 
 
 async def adjusters(connection: AsyncConnection, period: int) -> set[str]:

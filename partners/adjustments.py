@@ -224,6 +224,7 @@ def _command(adjustment: Adjustment, approved_by: str, at: datetime, refused: Re
     note = Note(
         by=adjustment.proposed_by,
         approved_by=approved_by,
+        approved_at=adjustment.approved_at,
         reason=adjustment.reason.value,
         text=adjustment.text,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     text: str = ""
     approved_by: str = ""
+    approved_at: datetime | None = None
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

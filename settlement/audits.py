@@ -19,6 +19,7 @@ from ledger import proof as points
 from ledger.findings import Known, NotFenced, ProofFails
 from ledger.kernel.database import Database
 from ledger.proof import Finding, Invariant, Proof, prove
+from partners import proof as deeds
 from partners.events import record
 
 from . import proof as money
@@ -27,7 +28,7 @@ __all__ = ["CHEAP", "INVARIANTS", "Audit", "NotFenced", "ProofFails", "answer_fo
 
 log = structlog.get_logger()
 
-INVARIANTS: Final = (*points.INVARIANTS, *money.INVARIANTS)
+INVARIANTS: Final = (*points.INVARIANTS, *deeds.INVARIANTS, *money.INVARIANTS)
 """Every room's list; whoever proves runs all of it."""
 
 CHEAP: Final = tuple(invariant for invariant in INVARIANTS if invariant.is_cheap)

@@ -23,6 +23,7 @@ _GUARDED = (
     "statements",
     "tariffs",
     "agreements",
+    "adjustments",
 )
 
 

@@ -118,7 +118,7 @@ async def test_the_proof_runs_every_invariant(coalition: Coalition) -> None:
     found = (await coalition.ask(document, as_="finance")).data["proof"]
 
     assert found["isOk"]
-    assert {"lots", "sheets"} <= {each["name"] for each in found["checked"]}
+    assert {"lots", "adjustments", "sheets"} <= {each["name"] for each in found["checked"]}
     assert found["findings"] == []
     assert found["operations"] == 2
 
