@@ -17,8 +17,16 @@ async def find(connection: AsyncConnection, number: str) -> Statement:
 
 
 async def statements(
-    connection: AsyncConnection, *, period: int | None = None, partner: int | None = None
+    connection: AsyncConnection,
+    *,
+    period: int | None = None,
+    partner: int | None = None,
+    after: int = 0,
+    most: int | None = None,
 ) -> list[Statement]:
-    """Statements in the order of period and partner; of all periods or partners where one is None."""
-    rows = await store.statements(connection, period=period, partner=partner)
+    """Statements in the order of period and partner; of all periods or partners where one is None.
+
+    At most `most` of them, of periods behind the ordinal `after`.
+    """
+    rows = await store.statements(connection, period=period, partner=partner, after=after, most=most)
     return [of_row(row) for row in rows]

@@ -151,16 +151,22 @@ async def add_statements(connection: AsyncConnection, rows: Iterable[StatementRo
 
 
 async def statements(
-    connection: AsyncConnection, *, period: int | None = None, partner: int | None = None
+    connection: AsyncConnection,
+    *,
+    period: int | None = None,
+    partner: int | None = None,
+    after: int = 0,
+    most: int | None = None,
 ) -> list[StatementRow]:
-    """Statements by period and partner; of all when one is None."""
+    """At most `most` statements of periods behind `after`, by period and partner; of all when one is None."""
     table = tables.statements
     query = _of(
         select(table).order_by(table.c.period, table.c.partner), table, None if period is None else (period,)
     )
     if partner is not None:
         query = query.where(table.c.partner == partner)
-    return [_statement(row) for row in await connection.execute(query)]
+    found = await connection.execute(query.where(table.c.period > after).limit(most))
+    return [_statement(row) for row in found]
 
 
 async def find_statement(connection: AsyncConnection, number: str) -> StatementRow | None:

@@ -28,6 +28,7 @@ from .money import Money, decimal_text, money_of
 from .node import After, First, Node, PageInfo, global_id, page_size, read_id
 from .scalars import CurrencyCode, DateTime, Decimal, Points, utc
 from .standing import AsOf, BalanceClock, ByClock, PartnerStanding, clock_of, partner_standing_of
+from .statement import StatementConnection, statements_for
 
 MANAGE: Final = "programme:manage"
 READ: Final = "partner:read"
@@ -215,6 +216,16 @@ class Partner(Node):
         return Position(
             period=found.period, issued=found.issued, pending=found.pending, redeemed=found.redeemed
         )
+
+    @computed(
+        "The statements issued to it, earliest first: what it pays or receives for each closed period, and "
+        "out of what that is made. The operator's side needs the scope `settlement:read`."
+    )
+    async def issued_statements(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> StatementConnection:
+        """A page of statements."""
+        return await statements_for(info.context, self.number, first=first, after=after)
 
     @computed("Where it stood in points after everything up to an instant that is not ahead.")
     async def standing(

@@ -17,7 +17,7 @@ from .errors import UserError
 from .evidence import Seal, seal_for
 from .node import After, First, Node, PageInfo, global_id, page_size, read_id
 from .scalars import Count, DateTime
-from .statement import Sheet, Statement, sheet_of, statement_of
+from .statement import Sheet, Statement, StatementNumber, sheet_of, statement_for, statement_of
 
 READ: Final = "settlement:read"
 
@@ -169,6 +169,16 @@ class FinanceQuery:
     async def period(self, info: Info, ordinal: Ordinal) -> Period | None:
         """A period."""
         return await period_for(info.context, ordinal)
+
+    @query(
+        "partner:read",
+        READ,
+        description="A statement by its number: a partner's own, or any with the scope `settlement:read`; "
+        "null when there is none that the caller may see.",
+    )
+    async def statement(self, info: Info, number: StatementNumber) -> Statement | None:
+        """A statement as it was issued."""
+        return await statement_for(info.context, number)
 
     @query(
         "proof:read",

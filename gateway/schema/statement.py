@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Annotated
 
 import strawberry
 
+from gateway.context import Context
 from ledger.kernel.ids import OPERATOR
+from ledger.kernel.refusals import InvalidInput
 from ledger.kernel.rounding import half_even
 from ledger.kernel.values import MICRO
 from partners import Directory
 from settlement import Entry as KnownEntry
-from settlement import Mode
+from settlement import Mode, StatementUnknown, issued
 from settlement import Sheet as KnownSheet
 from settlement import SheetLine as KnownSheetLine
 from settlement import Statement as KnownStatement
 
 from .money import Money, decimal_text, money_of
-from .node import global_id
+from .node import PageInfo, global_id, page_size, read_id
 from .scalars import CurrencyCode, Decimal, Points
 
 
@@ -131,6 +134,55 @@ class Statement:
     points: PointsRollForward = strawberry.field(description="The points it is obligor of.")
     ageing: list[StatementAge] = strawberry.field(description="What of them is still owed, oldest first.")
     cells_hash: str = strawberry.field(description="SHA-256 of the period's frozen cells, in hexadecimal.")
+
+
+@strawberry.type(description="A page of statements, earliest first.")
+class StatementConnection:
+    """Statements by key."""
+
+    nodes: list[Statement] = strawberry.field(description="The statements.")
+    page_info: PageInfo = strawberry.field(description="Where this page stands.")
+
+
+StatementNumber = Annotated[str, strawberry.argument(description="Its number, such as 0001-0002.")]
+
+
+async def statement_for(context: Context, number: str) -> Statement | None:
+    """The statement of that number; None when there is none, or it is another partner's."""
+    _check_reader(context)
+    try:
+        async with context.reading() as connection:
+            known = await issued.find(connection, number)
+    except StatementUnknown:
+        return None
+    own = context.known_caller.partner
+    return statement_of(known) if own in {None, known.partner} else None
+
+
+async def statements_for(
+    context: Context, partner: int, *, first: int, after: str | None
+) -> StatementConnection:
+    """A page of what was issued to a partner that the caller may see."""
+    _check_reader(context)
+    size = page_size(first)
+    cursor = read_id(after) if after is not None else ("Cursor", 0)
+    if cursor is None or cursor[0] != "Cursor":
+        raise InvalidInput("not a cursor", field=("after",))
+    async with context.reading() as connection:
+        known = await issued.statements(connection, partner=partner, after=cursor[1], most=size + 1)
+    return StatementConnection(
+        nodes=[statement_of(each) for each in known[:size]],
+        page_info=PageInfo(
+            has_next_page=len(known) > size,
+            end_cursor=global_id("Cursor", known[:size][-1].period) if known else None,
+        ),
+    )
+
+
+def _check_reader(context: Context) -> None:
+    """A partner reads its own. Of the operator's side finance does, and not whoever may see partners."""
+    if context.known_caller.partner is None:
+        context.known_caller.require("settlement:read")
 
 
 def sheet_of(known: KnownSheet, directory: Directory) -> Sheet:

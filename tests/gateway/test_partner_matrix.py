@@ -205,6 +205,7 @@ THEFTS: dict[str, Thief] = {
         Theft({}, ...),
         Theft({"after": global_id("Cursor", 0)}, ...),
     ],
+    "statement": lambda *_: [Theft({"number": f"0001-{number:04d}"}, None) for number, _ in PARTNERS],
     "node": lambda _, theirs, __: [Theft({"id": each}, None) for each in theirs.nodes.values()],
     "quote": _refused(lambda *given: _purchases(_a_quote)(*given)[:2]),
     "earn": _refused(_purchases(an_earn)),

@@ -168,7 +168,8 @@ async def test_the_reader_writes_nothing(traded: Coalition) -> None:
 async def test_a_partners_questions_never_reach_the_writer(traded: Coalition) -> None:
     document = """query($key: String!, $id: ID!, $outlet: ID!) {
       partner { name agreement { id } agreements { id } outlets { nodes { code } } clients { name }
-        position { period } }
+        position { period } issuedStatements { nodes { number } } }
+      statement(number: "0001-0001") { number } theirs: statement(number: "0001-0002") { number }
       partners { nodes { name } }
       operations(key: $key) { id } operation(id: $id) { id }
       node(id: $outlet) { id } }"""
@@ -198,6 +199,8 @@ async def test_a_partners_questions_never_reach_the_writer(traded: Coalition) ->
     assert answer.data["partner"]["name"] == "Bakery"
     assert answer.data["partner"]["position"] == {"period": 2}
     assert [each["name"] for each in answer.data["partner"]["clients"]] == ["Till"]
+    assert answer.data["partner"]["issuedStatements"]["nodes"] == [{"number": "0001-0001"}]
+    assert (answer.data["statement"], answer.data["theirs"]) == ({"number": "0001-0001"}, None)
     assert answer.data["partners"]["nodes"] == [{"name": "Bakery"}]
     assert answer.data["operations"] == [answer.data["operation"]] == [made["operation"]]
     assert answer.data["node"] == {"id": variables["outlet"]}
