@@ -27,7 +27,7 @@ from .shape import Shape, TooMuch, check_crowd, is_paged, price_of, shape_of, te
 
 
 class InvalidDocument(Exception):
-    """A document that cannot run, with every error that says why."""
+    """A document that cannot run, with the errors that say why."""
 
     def __init__(self, errors: list[GraphQLError]) -> None:
         super().__init__(errors[0].message)
@@ -78,7 +78,7 @@ class Documents:
     def operation(self, source: str, name: str | None, charge: Callable[[int], None]) -> Operation:
         """The operation `name` of the document, its only one when `name` is None.
 
-        One that is not known has to be read, each character charged for, whatever comes of it. Raises
+        One that is not known has to be read, its characters charged for, whatever comes of it. Raises
         `InvalidDocument` when it does not parse, validate, or stay within the limits.
         """
         operations = self._known.get(source)
@@ -103,15 +103,16 @@ class Documents:
         if len(source) > self._limits.source_characters:
             message = f"The document is longer than {self._limits.source_characters} characters."
             raise InvalidDocument([TooMuch(message)])
-        charge(len(source))
+        charge(max(len(source), self._limits.read_characters_at_least))
         try:
             document = parse(source, max_tokens=self._limits.tokens)
             check_crowd(document, self._limits)
         except GraphQLError as error:
             raise InvalidDocument([error]) from None
-        errors = validate(self._schema, document, self._rules, max_errors=20)
+        # the first mistake alone: graphql-core prints a wrong value whole for each of its mistakes
+        errors = validate(self._schema, document, self._rules, max_errors=1)
         if errors:
-            raise InvalidDocument(errors)
+            raise InvalidDocument(errors[:1])
         definitions = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
         operations: dict[str | None, Operation] = {}
         for definition in definitions:

@@ -14,7 +14,8 @@ class Limits:
     multiply; `repeats` is how often the same one may stand at one place, and `definitions` how
     many operations and fragments there may be. `remembered_characters` is how much source the
     document cache holds; what is not in it is read at the expense of its client, who has
-    `read_characters` at once. The budget is a bucket of `budget` points of cost per client that
+    `read_characters` at once; a short one counts as `read_characters_at_least`, since much of the
+    work of reading is the same for all. The budget is a bucket of `budget` points of cost per client that
     fills by `restore_per_second`; a mutation costs 10 and an item of a batch 1.
     """
 
@@ -31,3 +32,4 @@ class Limits:
     restore_per_second: int = 100_000
     read_characters: int = 250_000
     read_characters_per_second: int = 25_000
+    read_characters_at_least: int = 250

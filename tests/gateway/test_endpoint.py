@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from unittest.mock import Mock
+
 import pytest
 import strawberry
 from structlog.testing import capture_logs
@@ -167,7 +170,9 @@ async def test_fragments_that_multiply_are_cut_off() -> None:
 
 
 async def test_documents_that_are_not_known_have_a_budget_of_their_own() -> None:
-    endpoint = an_endpoint(Limits(read_characters=102, read_characters_per_second=1))
+    endpoint = an_endpoint(
+        Limits(read_characters=102, read_characters_per_second=1, read_characters_at_least=1)
+    )
     fresh = [await ask(endpoint, f"query Q{number} {{ hello }}") for number in range(7)]
     wrong = await ask(endpoint, "{ nothing }")
     known = await ask(endpoint, "query Q0 { hello }")
@@ -175,6 +180,29 @@ async def test_documents_that_are_not_known_have_a_budget_of_their_own() -> None
     assert [answer.status for answer in fresh] == [200] * 5 + [429] * 2
     assert (wrong.status, wrong.code) == (200, "INVALID_DOCUMENT")
     assert known.json["data"] == {"hello": "hello, world"}
+
+
+async def test_a_short_document_that_is_not_known_counts_as_a_longer_one() -> None:
+    endpoint = an_endpoint(Limits(read_characters=250, read_characters_per_second=1))
+
+    answers = [await ask(endpoint, document) for document in ("{ hello }", "{ hello hello }")]
+
+    assert [answer.status for answer in answers] == [200, 429]
+
+
+async def test_a_document_of_many_mistakes_is_told_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = "mutation { earn(input: {" + "x: 1 " * 20 + "a: [" + "[] " * 1_000 + "]}) { a } }"
+    validation = import_module("graphql.utilities.validate_input_value")  # hidden by its function
+    print_value = Mock(wraps=validation.print_for_error)
+    monkeypatch.setattr(validation, "print_for_error", print_value)
+
+    answer = await ask(an_endpoint(), document)
+
+    assert print_value.call_count <= 2  # the second one ends it
+    assert answer.code == "INVALID_DOCUMENT"
+    assert [error["message"][:53] for error in answer.json["errors"]] == [
+        "Expected value of type 'EarnInput' to include require"
+    ]
 
 
 async def test_every_answer_says_what_it_cost() -> None:
