@@ -185,6 +185,11 @@ class Directory:
         found = bisect_right(dated, at, key=_starts_at)
         return dated[found - 1] if found else None
 
+    def terms(self, agreement: int) -> Terms:
+        """The terms of the agreement of that id; the programme's defaults when there is none."""
+        found = self.agreements.get(agreement)
+        return found.terms if found else self.programme.defaults
+
     def limits_at(self, at: datetime) -> Limits | None:
         """The limits over all partners at an instant, None when none are set."""
         if not self.limits:

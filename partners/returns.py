@@ -134,7 +134,7 @@ def prepare_return(
     receipt, occurred_at = _check_place(request.receipt), read_instant(request.occurred_at)
     if isinstance(found, Refusal):
         return Refused.of(found)
-    terms = _terms(directory, found.terms)
+    terms = directory.terms(found.terms)
     outlet = directory.outlet(till.partner, receipt.outlet)
     currency = directory.programme.currency
     when = occurred_at or at
@@ -290,11 +290,6 @@ BEFORE_PURCHASE: Final = Refused(
     message="the return is dated before its purchase",
     field=("receipt", "occurredAt"),
 )
-
-
-def _terms(directory: Directory, terms: int) -> Terms:
-    agreement = directory.agreements.get(terms)
-    return agreement.terms if agreement else directory.programme.defaults
 
 
 def _check_lines(lines: tuple[LineReturned, ...] | None) -> tuple[LineReturned, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -18,7 +19,10 @@ from .digest import digest_of
 from .directory import Directory
 from .names import idempotency_key, name
 from .receipts import Receipt
-from .till import Till
+from .till import PARTNER_SUSPENDED, Till
+
+LEAST_DAYS: Final = 1
+"""How long a mistake can be undone even where no receipt is taken late."""
 
 
 class ReverseRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,10 +54,10 @@ async def reverse(
 async def reverse_for_operator(
     ledger: Ledger, directory: Directory, principal: str, request: ReverseRequest, *, at: datetime
 ) -> Answer:
-    """Undo an operation of any partner, in the operator's name."""
+    """Undo an operation of any partner, in the operator's name, whenever it was posted."""
     named = (await find_mistakes(ledger, {request.operation})).get(request.operation)
     till = Till(partner=named.recorded.partner if named else 0, principal=principal)
-    command = prepare_reverse(directory, till, request, named, at=at)
+    command = _reversal(directory, till, request, named, at=at)
     if isinstance(command, Refused):
         return unreadable(command, at=at)
     return answer_of(await ledger.submit(command))
@@ -72,7 +76,17 @@ async def find_mistakes(ledger: Ledger, ids: Collection[int]) -> dict[int, Mista
 def prepare_reverse(
     directory: Directory, till: Till, request: ReverseRequest, named: Mistake | None, *, at: datetime
 ) -> Reverse | Refused:
-    """The ledger's command for a reversal of what `till` may see; a refusal for anything else. Pure."""
+    """The ledger's command for a reversal, refused already when a rule says so. Pure."""
+    command = _reversal(directory, till, request, named, at=at)
+    if named is None or isinstance(command, Refused):
+        return command
+    return msgspec.structs.replace(command, refused=_refused(directory, named.recorded, at=at))
+
+
+def _reversal(
+    directory: Directory, till: Till, request: ReverseRequest, named: Mistake | None, *, at: datetime
+) -> Reverse | Refused:
+    """The command for a reversal of what `till` may see; a refusal for anything else."""
     key, reason = idempotency_key(request.key), name(request.reason, field="reason")
     if named is None or not _is_own(till, named):
         return Refused.of(OperationNotFound())
@@ -96,6 +110,25 @@ def prepare_reverse(
         detail=encode_detail(Detail(receipt=receipt, rulings=(), lines=(), ruleset=0, reason=reason)),
         operation=recorded.id,
     )
+
+
+def _refused(directory: Directory, recorded: Recorded, *, at: datetime) -> Refused | None:
+    """Why the counter cannot undo it by itself.
+
+    Others' points were paid with what a partner gave long ago, or before it was suspended: to take that
+    back, goods have to come back. A suspended partner may still give points back, as it does by a return.
+    """
+    partner = directory.partners.get(recorded.partner)
+    if recorded.kind == "earn" and (partner is None or partner.is_suspended):
+        return PARTNER_SUSPENDED
+    days = max(directory.terms(recorded.terms).late_window_days, LEAST_DAYS)
+    if at - recorded.recorded_at > timedelta(days=days):
+        return Refused(
+            code="LATE_WINDOW_PASSED",
+            message=f"mistakes are undone until {days} days after they were posted; then ask the operator",
+            field=("operation",),
+        )
+    return None
 
 
 def _is_own(till: Till, named: Mistake) -> bool:

@@ -55,7 +55,7 @@ class ErrorCode(Enum):
     )
     INSUFFICIENT_POINTS = _code("INSUFFICIENT_POINTS", "The member has fewer points available.")
     INVALID_INPUT = _code("INVALID_INPUT", "A value makes no sense; the message and the field say which.")
-    LATE_WINDOW_PASSED = _code("LATE_WINDOW_PASSED", "The purchase is too long ago to be posted.")
+    LATE_WINDOW_PASSED = _code("LATE_WINDOW_PASSED", "Too long ago to be posted, or undone by the partner.")
     LIMIT_EXCEEDED = _code("LIMIT_EXCEEDED", "A limit is reached; the message says which.")
     MEMBER_FORGOTTEN = _code("MEMBER_FORGOTTEN", "The member was erased and does not come back by a file.")
     MEMBER_FROZEN = _code("MEMBER_FROZEN", "The member's points may not move.")

@@ -13,7 +13,7 @@ from gateway.schema.node import global_id
 from ledger import proof
 from ledger.kernel.ids import compose
 from ledger.tables import operations
-from partners import suspend_partner
+from partners import Terms, make_agreement, suspend_partner
 from tests.gateway.coalition import BY, Coalition, a_burn, a_key, a_receipt, an_earn, rub
 
 RETURN = """
@@ -389,3 +389,58 @@ async def test_a_return_that_arrives_too_late_is_refused(coalition: Coalition) -
 
     assert late["userErrors"] == [{"code": "LATE_WINDOW_PASSED", "field": ["receipt", "occurredAt"]}]
     assert today["userErrors"] == []
+
+
+async def test_a_mistake_is_undone_by_its_partner_within_the_late_window_and_later_by_the_operator(
+    coalition: Coalition,
+) -> None:
+    _, earn = await bought(coalition)
+    posted_at = coalition.now
+    undo = {"operation": earn, "reason": "the wrong member"}
+
+    await coalition.services.ledger.advance(posted_at + timedelta(days=30, seconds=1))
+    late = await coalition.do("reverse", MONEY, undo | {"idempotencyKey": a_key()})
+    in_a_batch = await coalition.do(
+        "postBatch",
+        "outcomes { userErrors { code } }",
+        {"items": [{"reverse": undo | {"idempotencyKey": a_key()}}]},
+    )
+    by_operator = await coalition.do("reverse", MONEY, undo | {"idempotencyKey": a_key()}, as_="operator")
+
+    assert late["userErrors"] == [{"code": "LATE_WINDOW_PASSED", "field": ["operation"]}]
+    assert in_a_batch["outcomes"][0]["userErrors"] == [{"code": "LATE_WINDOW_PASSED"}]
+    assert by_operator["userErrors"] == []
+
+
+async def test_a_mistake_can_be_undone_for_a_day_where_no_receipt_is_taken_late(coalition: Coalition) -> None:
+    async with coalition.services.database.writer.begin() as connection:
+        terms = Terms(pending_days=0, earn_rate_ppm=100_000, late_window_days=0)
+        await make_agreement(connection, 1, terms=terms, at=coalition.now, by=BY)
+    await coalition.services.directories.reload()
+    earned = await coalition.do("earn", RETURN, an_earn(coalition))
+    undo = {"operation": earned["operation"]["id"], "reason": "the wrong member"}
+
+    await coalition.services.ledger.advance(coalition.now + timedelta(hours=23))
+    undone = await coalition.do("reverse", MONEY, undo | {"idempotencyKey": a_key()})
+
+    assert undone["userErrors"] == []
+
+
+async def test_a_suspended_partner_reverses_what_it_took_and_nothing_that_it_gave(
+    coalition: Coalition,
+) -> None:
+    earned = await coalition.do("earn", RETURN, an_earn(coalition, receipt=a_receipt("5000.00")))
+    burned = await coalition.do("burn", RETURN, a_burn(coalition, 20))
+    async with coalition.services.database.writer.begin() as connection:
+        await suspend_partner(connection, 1, reason="arrears", at=coalition.now, by=BY)
+    await coalition.services.directories.reload()
+
+    earn, burn = [
+        await coalition.do(
+            "reverse", MONEY, {"idempotencyKey": a_key(), "operation": each["operation"]["id"], "reason": "r"}
+        )
+        for each in (earned, burned)
+    ]
+
+    assert earn["userErrors"] == [{"code": "PARTNER_SUSPENDED", "field": None}]
+    assert burn["userErrors"] == []
