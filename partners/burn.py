@@ -148,6 +148,7 @@ def prepare_burn(
 def _priced(
     directory: Directory, tokens: QuoteTokens, till: Till, request: BurnRequest, at: datetime
 ) -> Priced:
+    """The member is there now, whatever the date of the receipt: no till picks its terms by that date."""
     check_points(request.points)
     return price(
         directory,
@@ -156,6 +157,7 @@ def _priced(
         member=request.member,
         receipt=request.receipt,
         quote=request.quote,
+        terms_at=at,
         at=at,
     )
 

@@ -55,7 +55,14 @@ def prepare_earn(
     """The ledger's command for a receipt, refused already when a rule says so. Pure."""
     receipt = request.receipt
     priced = price(
-        directory, tokens, till, member=request.member, receipt=receipt, quote=request.quote, at=at
+        directory,
+        tokens,
+        till,
+        member=request.member,
+        receipt=receipt,
+        quote=request.quote,
+        terms_at=receipt.occurred_at or at,
+        at=at,
     )
     refused = request.refused or priced.refused
     if refused is not None or priced.agreement is None:

@@ -1,4 +1,4 @@
-"""A receipt at the counter: admitted or refused, under its own terms or those that a quote promised."""
+"""A receipt at the counter: admitted or refused, under dated terms or those that a quote promised."""
 
 from __future__ import annotations
 
@@ -42,16 +42,19 @@ def price(
     member: int,
     receipt: Receipt,
     quote: str | None,
+    terms_at: datetime,
     at: datetime,
 ) -> Priced:
-    """The terms of a receipt: those in force when it occurred, or the quoted ones while they are promised.
+    """The terms of a receipt: those in force at `terms_at`, or the quoted ones while they are promised.
 
     Raises `InvalidInput` when the receipt is in another currency than the programme.
     """
     if receipt.currency != directory.programme.currency:
         message = f"the programme's currency is {directory.programme.currency}"
         raise InvalidInput(message, field=("receipt", "currency"))
-    admitted = admit(directory, till, outlet=receipt.outlet, occurred_at=receipt.occurred_at, at=at)
+    admitted = admit(
+        directory, till, outlet=receipt.outlet, occurred_at=receipt.occurred_at, terms_at=terms_at, at=at
+    )
     agreement, ruleset, refused = admitted.agreement, CURRENT, admitted.refused
     if quote is not None and refused is None:
         promise = tokens.read(quote)

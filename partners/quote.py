@@ -79,7 +79,10 @@ def make_quote(
 ) -> Quote:
     """The quote for a member who may spend `balance` points. Pure."""
     receipt, programme = request.receipt, directory.programme
-    priced = price(directory, tokens, till, member=request.member, receipt=receipt, quote=None, at=at)
+    # promised is what counts now, or else a receipt dated back would be quoted first and burned on then
+    priced = price(
+        directory, tokens, till, member=request.member, receipt=receipt, quote=None, terms_at=at, at=at
+    )
     if priced.refused is not None or priced.agreement is None:
         raise QuoteRefused(priced.refused or AGREEMENT_MISSING)
     agreement = priced.agreement

@@ -36,9 +36,17 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def admit(
-    directory: Directory, till: Till, *, outlet: str, occurred_at: datetime | None, at: datetime
+    directory: Directory,
+    till: Till,
+    *,
+    outlet: str,
+    occurred_at: datetime | None,
+    terms_at: datetime,
+    at: datetime,
 ) -> Admission:
     """Whether `till` may post something that occurred at `occurred_at` (now, when None) in `outlet`.
+
+    It counts under the terms in force at `terms_at`.
 
     Never raises for a rule: a refusal is data, since a repeat of an accepted request must be
     answered before any rule counts.
@@ -54,7 +62,7 @@ def admit(
         return Admission(occurred_at=when, outlet=found.id, refused=OUTLET_SUSPENDED)
     if when > at + AHEAD:
         return Admission(occurred_at=when, outlet=found.id, refused=AHEAD_OF_TIME)
-    agreement = directory.agreement_at(till.partner, when)
+    agreement = directory.agreement_at(till.partner, terms_at)
     window = agreement or directory.agreement_at(till.partner, at)
     if window is not None and at - when > timedelta(days=window.terms.late_window_days):
         return Admission(occurred_at=when, outlet=found.id, refused=_late(window.terms.late_window_days))

@@ -8,10 +8,21 @@ import pytest
 
 from ledger.commands import Burn
 from ledger.kernel.refusals import InvalidInput
-from partners import BurnRequest, CaptureRequest, Directory, Partner, Terms, VoidRequest, decode_detail
+from partners import (
+    BurnRequest,
+    CaptureRequest,
+    Directory,
+    Partner,
+    QuoteRequest,
+    Terms,
+    VoidRequest,
+    decode_detail,
+)
 from partners.burn import prepare_authorize, prepare_burn
 from partners.holds import prepare_capture, prepare_void
+from partners.quote import make_quote
 from tests.partners.builders import (
+    MEMBER,
     NOW,
     OPENED,
     ROUBLE,
@@ -57,6 +68,22 @@ def test_points_off_the_step_are_refused() -> None:
 
     assert command.refused is not None
     assert command.refused.message == "Points are taken in steps of 10."
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_till_does_not_pick_its_terms_by_dating_its_receipt_back(quoted: bool) -> None:
+    changed = a_directory((OPENED, Terms()), (NOW, Terms(burn_cap_ppm=100_000)))
+    receipt = a_receipt(at=NOW - timedelta(days=2))
+    asked = QuoteRequest(member=MEMBER, receipt=receipt)
+    token = make_quote(changed, TOKENS, TILL, asked, balance=1_000, at=NOW).token if quoted else None
+
+    taken = prepare_burn(changed, TOKENS, TILL, a_burn(100, receipt, quote=token), at=NOW)
+    held = prepare_authorize(changed, TOKENS, TILL, an_authorisation(100, receipt, quote=token), at=NOW)
+    above = prepare_burn(changed, TOKENS, TILL, a_burn(101, receipt, quote=token), at=NOW)
+
+    assert (taken.terms, taken.occurred_at, held.terms) == (201, receipt.occurred_at, 201)
+    assert above.refused is not None
+    assert above.refused.code == "CAP_EXCEEDED"
 
 
 @pytest.mark.parametrize("points", [0, -1, 2**53 + 1])
