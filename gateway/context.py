@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import strawberry
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.caller import Caller, Unauthenticated
@@ -27,6 +29,9 @@ PROOFS_PER_CLIENT: Final = Limits(budget=100, restore_per_second=1)
 """How many inclusion proofs a client may draw: a hundred at once, then one a second."""
 
 
+CONNECTION_SECONDS: Final = 5
+"""When to try again while every connection is in use."""
+
 PROOF_SECONDS: Final = 5
 """When to try again while the ledger is being proved."""
 
@@ -43,6 +48,7 @@ class Context:
     has_looked_up: bool = False
     has_proved: bool = False
     shown: Directory | None = None
+    one_connection: Lock = field(default_factory=Lock)
 
     @property
     def now(self) -> datetime:
@@ -76,11 +82,19 @@ class Context:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees what the caller may see: a partner its own rows, the operator's side all."""
+        """A connection that sees what the caller may see: a partner its own rows, the operator's side all.
+
+        A request has one at a time, or else its aliases would keep all of them from everybody else.
+        Raises `Throttled` when none has become free.
+        """
         partner, database = self.known_caller.partner, self.services.database
         source = database.writer.connect() if partner is None else reading(database, partner=partner)
-        async with source as connection:
-            yield connection
+        async with self.one_connection:
+            try:
+                async with source as connection:
+                    yield connection
+            except PoolTimeout:
+                raise Throttled("too much is being read at present", seconds=CONNECTION_SECONDS) from None
 
     @asynccontextmanager
     async def proving(self) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import strawberry
 
-from gateway.http import guarded
+from gateway.http import PUBLIC, guarded
 from ledger.kernel.refusals import Refusal
 
 from .errors import user_error
@@ -20,8 +20,10 @@ def query(*scopes: str, description: str, price: int = 1) -> Callable[[Callable[
     return guarded(*scopes, description=description, price=price)
 
 
-def computed(description: str) -> Callable[[Callable[..., Any]], Any]:
-    """A field below the roots that a method answers."""
+def computed(description: str, *, price: int | None = None) -> Callable[[Callable[..., Any]], Any]:
+    """A field below the roots that a method answers; one that costs more than others has a price."""
+    if price is not None:
+        return guarded(PUBLIC, description=description, price=price)  # whoever came to it passed its root
 
     def field_of(resolver: Callable[..., Any]) -> Any:
         return strawberry.field(resolver=resolver, description=description)

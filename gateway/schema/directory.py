@@ -205,7 +205,7 @@ class Partner(Node):
             page_info=PageInfo(has_next_page=more, end_cursor=cursor_of(page)),
         )
 
-    @computed("What it gave and took in the open period so far; null before the programme.")
+    @computed("What it gave and took in the open period so far; null before the programme.", price=100)
     async def position(self, info: Info) -> Position | None:
         """The live position."""
         async with info.context.reading() as connection:
@@ -227,7 +227,7 @@ class Partner(Node):
         """A page of statements."""
         return await statements_for(info.context, self.number, first=first, after=after)
 
-    @computed("Where it stood in points after everything up to an instant that is not ahead.")
+    @computed("Where it stood in points after everything up to an instant that is not ahead.", price=100)
     async def standing(
         self, info: Info, as_of: AsOf, clock: ByClock = BalanceClock.EFFECTIVE
     ) -> PartnerStanding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
 
 from gateway.schema.node import global_id
 from ledger import tallies
@@ -212,6 +215,39 @@ async def test_the_operators_side_reads_everything(traded: Coalition) -> None:
     answer = await traded.ask(document, {"id": partner_id(2)}, as_="operator")
 
     assert answer.data["partner"] == {"name": "Cinema", "outlets": {"nodes": [{"code": "17"}]}}
+
+
+ALIASES = "{ partner { " + " ".join(f"a{n}: position {{ issued }}" for n in range(8)) + " } }"
+
+
+async def test_a_request_has_one_connection_at_a_time_however_many_fields_read(traded: Coalition) -> None:
+    pool = traded.services.database.reader.sync_engine.pool
+    assert isinstance(pool, QueuePool)
+    taken: list[int] = []
+    event.listen(pool, "checkout", lambda *_: taken.append(pool.checkedout()))
+
+    answer = await traded.ask(ALIASES)
+
+    assert answer.data["partner"]["a7"] is not None
+    assert max(taken) == 1
+    assert answer.json["extensions"]["cost"]["requested"] > 800
+
+
+async def test_whoever_gets_no_connection_is_told_when_to_come_back(
+    traded: Coalition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exhausted(AbstractAsyncContextManager[None]):
+        async def __aenter__(self) -> None:
+            raise PoolTimeout("none is free")
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr("gateway.context.reading", lambda *_, **__: Exhausted())
+
+    answer = await traded.ask("{ partner { position { issued } } }")
+
+    assert answer.code == "THROTTLED"
+    assert answer.json["errors"][0]["extensions"]["seconds"] == 5
 
 
 async def _count(database: Database, table: str) -> int:
