@@ -54,8 +54,9 @@ class Revocations(RevocationEndpoint):
         return self.server.find_token(token_string)  # type: ignore[no-any-return]  # Authlib is untyped
 
     def revoke_token(self, token: IssuedToken, request: FormRequest) -> None:
-        """Let every process refuse it."""
-        self.server.revoke(token.claims)
+        """Let every process refuse it; once, since each reads all revocations again and again."""
+        if not token.is_revoked():
+            self.server.revoke(token.claims)
 
 
 class Introspections(IntrospectionEndpoint):

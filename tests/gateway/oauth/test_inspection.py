@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from ledger.kernel.database import Database
-from partners.clients import NewClient, revoke_client
+from partners.clients import NewClient, live_revocations, revoke_client
 from tests.gateway.oauth.conftest import BY, ISSUER, OAuth, Register, now
 
 
@@ -50,6 +50,18 @@ async def test_a_revoked_token_is_inactive_at_once(oauth: OAuth, till: NewClient
     assert (await revoke(oauth, till, token=token, token_type_hint="refresh_token")).status_code == 200
 
     assert (await introspect(oauth, till, token)).json() == {"active": False}
+
+
+async def test_a_token_that_is_given_up_again_is_written_once(
+    oauth: OAuth, till: NewClient, database: Database
+) -> None:
+    token = await oauth.token(till)
+
+    answers = [await revoke(oauth, till, token=token) for _ in range(3)]
+
+    assert [each.status_code for each in answers] == [200] * 3
+    async with database.writer.connect() as connection:
+        assert len(await connection.run_sync(live_revocations, now())) == 1
 
 
 async def test_a_token_of_a_revoked_client_is_inactive_at_once(
