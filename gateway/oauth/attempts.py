@@ -52,32 +52,18 @@ class Allowance:
 
 
 class Attempts:
-    """What is left of failures for a client id tried from an address. Success costs nothing.
-
-    A client that has proved itself from an address is not held up by what others fail there:
-    many may share one address behind a proxy.
-    """
+    """What is left of failures for a client id tried from an address. Success costs nothing."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._pairs = Allowance(PER_CLIENT_AND_ADDRESS, 6.0, now)
         self._addresses = Allowance(PER_ADDRESS, 0.5, now)
-        self._proven: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def wait_seconds(self, client_id: str, address: str) -> float:
-        """Seconds before the next try is looked at; 0 when it may be at once."""
+        """Seconds before another failure is answered as one; 0 when the next one is."""
         pair = self._pairs.wait_seconds((client_id, address))
-        if (client_id, address) in self._proven:
-            return pair
         return max(pair, self._addresses.wait_seconds(address))
 
     def failed(self, client_id: str, address: str) -> None:
         """Count a failure."""
         self._pairs.take((client_id, address))
         self._addresses.take(address)
-
-    def succeeded(self, client_id: str, address: str) -> None:
-        """Note that the client is at home at this address."""
-        self._proven[client_id, address] = None
-        self._proven.move_to_end((client_id, address))
-        if len(self._proven) > REMEMBERED:
-            self._proven.popitem(last=False)

@@ -88,24 +88,27 @@ class Core(AuthorizationServer):
         if not is_plain(client_id):
             raise InvalidClientError(status_code=401, description="no client id looks like this")
         self._claimed = client_id
-        wait_seconds = self._attempts.wait_seconds(client_id, self._address)
-        if wait_seconds > 0:
-            raise TooManyFailures(wait_seconds)
         return KnownClient(client_id, credentials_of(self._connection, client_id, self._at))
 
     def authenticate_client(
         self, request: FormRequest, methods: list[str], endpoint: str = "token"
     ) -> KnownClient:
-        """The client that proved itself in exactly one way; a failure counts and is answered with 401."""
+        """The client that proved itself in exactly one way; a failure counts and is answered with 401.
+
+        Too many are answered with 429. A good proof passes all the same, or else whoever shares a client's
+        address could keep it out: a secret of 256 bits is not guessed, however often somebody tries.
+        """
         _require_one_mechanism(request)
         try:
             client: KnownClient = super().authenticate_client(request, methods, endpoint)
             if request.form.get("client_id", client.client_id) != client.client_id:
                 raise InvalidClientError(description="client_id is not the client that authenticated")
         except InvalidClientError as failure:
+            wait_seconds = self._attempts.wait_seconds(self._claimed, self._address)
+            if wait_seconds > 0:
+                raise TooManyFailures(wait_seconds) from None
             self._attempts.failed(self._claimed, self._address)
             raise _unauthenticated(failure, request) from None
-        self._attempts.succeeded(client.client_id, self._address)
         return client
 
     def find_token(self, token: str) -> IssuedToken | None:
