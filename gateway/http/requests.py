@@ -81,7 +81,7 @@ def request_of_body(body: bytes) -> GraphQLRequest:
     """The request in a JSON body. Raises `BadRequest`; an array of requests is one."""
     try:
         request = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(400, f"The body is not a GraphQL request: {error}.") from None
     return _checked(request)
 
@@ -109,7 +109,7 @@ def variables_of(request: GraphQLRequest) -> dict[str, Any]:
     """The variables as plain JSON values."""
     try:
         return msgspec.json.decode(request.variables, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadRequest(400, "The variables are not a JSON object.") from None
 
 

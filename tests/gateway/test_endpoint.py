@@ -94,6 +94,24 @@ async def test_what_is_no_request_is_refused_with_its_status(
     assert (answer.status, answer.code) == (status, "BAD_REQUEST")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"query":"{hello}","more":%s}',
+        b'{"query":"{hello}","extensions":{"x":%s}}',
+        b'{"query":"{hello}","variables":{"x":%s}}',
+        b'{"query":"query($n: String) { hello(name: $n) }","variables":{"n":%s}}',
+        b'{"query":"query($f: Int) { lines(first: $f) { isLast } }","variables":{"f":%s}}',
+    ],
+)
+async def test_json_too_deep_to_be_read_is_no_request(body: bytes) -> None:
+    with capture_logs() as logged:
+        answer = await send(an_endpoint(), body % (b"[" * 5_000 + b"]" * 5_000), headers=POST)
+
+    assert (answer.status, answer.code) == (400, "BAD_REQUEST")
+    assert logged == []
+
+
 async def test_without_a_token_a_guarded_field_is_401_and_nothing_runs() -> None:
     answer = await ask(an_endpoint(), EARN, an_earn(), token=None)
 
