@@ -187,6 +187,9 @@ class GraphQLEndpoint:
         data = await _run_plan(operation, request, context, resolved)
         errors: list[dict[str, Any]] = []
         if data is None:
+            if not resolved:
+                # nothing has run yet: graphql-core takes seconds over variables that a plan refuses at once
+                meter.charge(len(request.variables) // self._limits.variable_bytes)
             result = await self._resume(operation, request, context, resolved)
             data, errors = (
                 result.data,

@@ -254,6 +254,24 @@ async def test_over_budget_is_throttled_with_the_seconds_to_wait() -> None:
     assert answer.headers["retry-after"] == "6"
 
 
+async def test_variables_that_are_refused_cost_by_their_size() -> None:
+    wrong = {"input": {f"unknown{number}": 1 for number in range(100)}}
+
+    told = await ask(an_endpoint(), EARN, wrong)
+    too_dear = await ask(an_endpoint(Limits(budget=250)), EARN, wrong)
+
+    assert told.code == "INVALID_INPUT"
+    assert told.json["extensions"]["cost"]["requested"] > 250
+    assert (too_dear.status, too_dear.code) == (429, "THROTTLED")
+
+
+async def test_what_has_run_is_never_answered_with_over_budget() -> None:
+    answer = await ask(an_endpoint(Limits(budget=20)), EARN, an_earn(note="no"))
+
+    assert (answer.status, answer.code) == (200, "INVALID_INPUT")
+    assert answer.json["extensions"]["cost"]["requested"] == 13
+
+
 async def test_a_fault_is_masked_and_logged_once_under_its_reference() -> None:
     with capture_logs() as logged:
         answer = await ask(an_endpoint(), EARN, an_earn(note="boom"))
