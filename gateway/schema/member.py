@@ -149,7 +149,9 @@ class MemberMutation:
             is_identifier = refusal.field in {("phone",), ("card",)}
             field = ("identifier", *refusal.field) if is_identifier else refusal.field
             raise InvalidInput(refusal.message, field=field) from None
-        context.found()
+        # a partner that enrols phone after phone learns whose they are, as it would by looking them up
+        if replayed or not enrolled.is_new or context.known_caller.partner is None:
+            context.found()
         may_have_key = CARD_KEYS in context.known_caller.scopes
         return MemberEnrolPayload(
             enrolment=Enrolment(

@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select, text
 
+from gateway.http import Limits
 from members import find, forget, make_token
 from partners.tables import requests
 from tests.gateway.coalition import PHONE, Coalition, a_burn, a_key, an_earn
@@ -143,6 +145,24 @@ async def test_a_wrong_enrolment_says_where(coalition: Coalition) -> None:
         assert payload["userErrors"] == [{"code": "INVALID_INPUT", "field": field}]
     async with coalition.services.database.writer.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM members")) == 1
+
+
+@pytest.fixture
+def few_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two identifiers of nobody at once."""
+    monkeypatch.setattr("gateway.context.MISSES_PER_CLIENT", Limits(budget=2, restore_per_second=1))
+
+
+@pytest.mark.usefixtures("few_misses")
+async def test_a_partner_enrols_no_faster_than_it_may_look_for_members(coalition: Coalition) -> None:
+    async def refusals(phones: range, as_: str) -> list[str]:
+        asked = [an_enrolment(identifier={"phone": f"+7916{number:07}"}) for number in phones]
+        answers = [await coalition.do("memberEnrol", ENROLMENT, each, as_=as_) for each in asked]
+        return [error["code"] for each in answers for error in each["userErrors"]]
+
+    assert await refusals(range(10, 20), "app") == []
+    assert await refusals(range(10, 20), "bakery") == []  # all of them were there
+    assert "THROTTLED" in await refusals(range(20, 30), "bakery")
 
 
 async def test_one_member_is_looked_up_in_a_document(coalition: Coalition) -> None:
