@@ -36,7 +36,8 @@ async def approved(coalition: Coalition, points: int) -> Adjustment:
 
 async def post(coalition: Coalition, points: int) -> Adjustment:
     made = await approved(coalition, points)
-    return await adjustments.post(coalition.database, coalition.ledger, made, at=coalition.now)
+    directory, at = coalition.directory, coalition.now
+    return await adjustments.post(coalition.database, coalition.ledger, directory, made, at=at)
 
 
 async def found_in(connection: AsyncConnection) -> list[str]:
