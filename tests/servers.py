@@ -135,13 +135,13 @@ async def fresh_database(starts_at: datetime) -> Urls:
     return _urls(run, name)
 
 
-async def empty_database() -> Urls:
-    """A database that no migration has seen."""
+async def empty_database(options: str = "") -> Urls:
+    """A database that no migration has seen; `options` as in CREATE DATABASE."""
     run = running()
     connection = await asyncpg.connect(run.admin_url)
     try:
         name = f"test_{os.getpid()}_{next(_counter)}"
-        await connection.execute(f"CREATE DATABASE {name} OWNER {_user(run.owner_url)}")
+        await connection.execute(f"CREATE DATABASE {name} OWNER {_user(run.owner_url)} {options}")
     finally:
         await connection.close()
     return _urls(run, name)

@@ -145,6 +145,23 @@ async def _migrations(settings: Settings) -> str:
     return f"version {newest()}"
 
 
+async def _storage(settings: Settings) -> str:
+    """As the lanes have it: a database or a role may be set otherwise than its server."""
+    asked = "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit')"
+    connection = await asyncpg.connect(plain_url(settings.require("database_url")), timeout=5)
+    try:
+        found = [f"{row['name']} {row['setting']}" for row in await connection.fetch(f"{asked} ORDER BY 1")]
+        encoding = await connection.fetchval("SHOW server_encoding")
+    finally:
+        await connection.close()
+    if encoding != "UTF8":
+        raise Sick(f"encoded in {encoding}", "make a database with ENCODING 'UTF8' TEMPLATE template0")
+    off = [each for each in found if each.endswith(" off")]
+    if off:
+        raise Sick(", ".join(off), "set it to on: what was answered may be lost when the server fails")
+    return ", ".join([encoding, *found])
+
+
 async def _clock(settings: Settings) -> str:
     connection = await asyncpg.connect(plain_url(settings.require("database_url")), timeout=5)
     try:
@@ -164,6 +181,7 @@ _LOOKS: Final[dict[str, Look]] = {
     "PostgreSQL, reader": _reader,
     "queue": _queue,
     "migrations": _migrations,
+    "storage": _storage,
     "clock": _clock,
 }
 

@@ -45,7 +45,7 @@ async def migrate(
     """Upgrade the database at `owner_url` and return its version. Safe to run twice, and at once.
 
     A new database takes its clock from `installation`, wall clock when None; an old one refuses
-    another kind. Raises `Unable` when the database is newer, too old a server, or busy.
+    another kind. Raises `Unable` when the database is newer, not in UTF8, too old a server, or busy.
     """
     owner = make_url(owner_url)
     roles = Roles(owner=_user(owner_url), writer=_user(writer_url), reader=_user(reader_url))
@@ -57,6 +57,7 @@ async def migrate(
             await connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
             await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
             await connection.commit()
+            await _check_encoding(connection)
             version = await connection.run_sync(_upgrade, roles)
             await _install_clock(connection, installation)
             await connection.commit()
@@ -81,6 +82,15 @@ def newest() -> str:
     head = _scripts().get_current_head()
     assert head is not None
     return head
+
+
+async def _check_encoding(connection: AsyncConnection) -> None:
+    encoding = await connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise Unable(
+            f"The database is encoded in {encoding}, in which not every name and receipt can be written: "
+            "make one with ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 def _upgrade(connection: Connection, roles: Roles) -> str:

@@ -209,6 +209,20 @@ def test_doctor_names_an_owner_whose_password_is_wrong(data: Path, urls: Urls) -
     assert "does not let kopilka_owner in" in found["migrations"]
 
 
+def test_doctor_names_a_server_that_may_lose_what_was_answered(data: Path, urls: Urls) -> None:
+    """As the run's server may."""
+    own = {
+        "KOPILKA_OWNER_URL": urls.owner,
+        "KOPILKA_DATABASE_URL": urls.writer,
+        "KOPILKA_READER_URL": urls.reader,
+    }
+
+    told = _kopilka("doctor", "--data", str(data), "--json", environment=own)
+
+    (storage,) = [each for each in json.loads(told.stdout)["findings"] if each["name"] == "storage"]
+    assert (storage["is_well"], storage["found"]) == (False, "fsync off, synchronous_commit off")
+
+
 _ROLES = ("DATABASE", "OWNER", "READER")
 
 

@@ -89,6 +89,17 @@ async def test_a_new_database_follows_the_wall_clock_unless_told(run: Running) -
     await servers.drop_database(urls)
 
 
+async def test_a_database_that_cannot_write_every_name_is_refused_in_one_sentence(run: Running) -> None:
+    urls = await servers.empty_database(
+        "ENCODING 'LATIN1' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
+    )
+
+    with pytest.raises(Unable, match=r"encoded in LATIN1, .* ENCODING 'UTF8' TEMPLATE template0\.$"):
+        await migrate(owner_url=urls.owner, writer_url=urls.writer, reader_url=urls.reader)
+
+    await servers.drop_database(urls)
+
+
 async def test_the_writer_moves_programme_time_forward_only(database: Database) -> None:
     hour = timedelta(hours=1)
 
