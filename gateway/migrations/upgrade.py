@@ -22,7 +22,7 @@ from gateway.unable import Unable
 from ledger.kernel.database import is_lock_timeout
 from ledger.kernel.tables import clock
 
-from .roles import Roles
+from .roles import Roles, quoted
 
 _LOCK: Final = 0x6B6F70696C6B61
 """«kopilka» in hexadecimal: the advisory lock that one migration holds at a time."""
@@ -58,6 +58,7 @@ async def migrate(
             await connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
             await connection.commit()
             await _check_encoding(connection)
+            await _close_to_public(connection, roles)
             version = await connection.run_sync(_upgrade, roles)
             await _install_clock(connection, installation)
             await connection.commit()
@@ -91,6 +92,14 @@ async def _check_encoding(connection: AsyncConnection) -> None:
             f"The database is encoded in {encoding}, in which not every name and receipt can be written: "
             "make one with ENCODING 'UTF8' TEMPLATE template0."
         )
+
+
+async def _close_to_public(connection: AsyncConnection, roles: Roles) -> None:
+    """Let the roles into the database and nobody else: rights on a database are in no dump of it."""
+    database = quoted(str(await connection.scalar(text("SELECT current_database()"))))
+    await connection.execute(text(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"))
+    for role in (roles.writer, roles.reader):
+        await connection.execute(text(f"GRANT CONNECT ON DATABASE {database} TO {quoted(role)}"))
 
 
 def _upgrade(connection: Connection, roles: Roles) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -55,6 +56,24 @@ async def test_migrating_twice_changes_nothing(urls: Urls) -> None:
     version = await migrate(owner_url=urls.owner, writer_url=urls.writer, reader_url=urls.reader)
 
     assert version == newest()
+
+
+async def test_migrating_closes_a_database_that_came_out_of_a_dump(urls: Urls) -> None:
+    """Restored into a new database, it is open to everybody, as any new one is."""
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {urls.name} TO PUBLIC")
+    for role in ("kopilka_writer", "kopilka_reader"):
+        await owner.execute(f"REVOKE CONNECT ON DATABASE {urls.name} FROM {role}")
+
+    await migrate(owner_url=urls.owner, writer_url=urls.writer, reader_url=urls.reader)
+
+    rights = await owner.fetch(
+        "SELECT coalesce(rolname, 'PUBLIC'), privilege_type FROM pg_database, aclexplode(datacl) "
+        "LEFT JOIN pg_roles ON pg_roles.oid = grantee WHERE datname = $1 AND grantee <> grantor",
+        urls.name,
+    )
+    assert set(map(tuple, rights)) == {("kopilka_writer", "CONNECT"), ("kopilka_reader", "CONNECT")}
+    await owner.close()
 
 
 async def test_a_migrated_database_has_nothing_pending(database: Database) -> None:

@@ -12,20 +12,20 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Take PUBLIC's rights away, let writer and reader in, make the clock."""
+    """Take PUBLIC's rights away, let writer and reader in, make the clock.
+
+    Those on the database itself are seen to whenever it is migrated.
+    """
     _close_to_public()
     _make_clock()
     grant("alembic_version", writer="SELECT", reader="SELECT")
 
 
 def _close_to_public() -> None:
-    database = quoted(op.get_bind().scalar(sa.text("SELECT current_database()")))
     roles = present_roles()
-    op.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
     op.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     op.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
     for role in (roles.writer, roles.reader):
-        op.execute(f"GRANT CONNECT ON DATABASE {database} TO {quoted(role)}")
         op.execute(f"GRANT USAGE ON SCHEMA public TO {quoted(role)}")
 
 
