@@ -46,16 +46,18 @@ async def enrol(
     card: str | None = None,
     name: str | None = None,
     consents: Mapping[str, bool],
+    restated: Mapping[str, bool] | None = None,
     at: datetime,
 ) -> Enrolled:
     """The member of this phone or of this printed card, made now if there was none.
 
     Exactly one of `phone` and `card` is given. A repeat gives the same member and card, adds
-    the consents as stated now, keeps the name first given, and takes as long. Raises
-    `InvalidInput`. Enrolments of one phone at once wait for each other until their
-    transactions end.
+    the consents as `restated` now (all of them, when None), keeps the name first given, and
+    takes as long. Raises `InvalidInput`. Enrolments of one phone at once wait for each other
+    until their transactions end.
     """
     stated, known_name = read_consents(consents), read_name(name)
+    changed = stated if restated is None else read_consents(restated)
     if phone is not None and card is None:
         e164, number = read_phone(phone), None
         personal = Personal(phone=e164, name=known_name)
@@ -66,7 +68,7 @@ async def enrol(
     else:
         raise InvalidInput("exactly one of phone and card is needed")
     if draw.known is not None:
-        await store.add_consents(connection, draw.known.member, stated, at=at)
+        await store.add_consents(connection, draw.known.member, changed, at=at)
         return _as_before(keys, draw.known)
     member = member_id(draw.number)
     key, issued = MemberKey.generate(member), new_card(number)

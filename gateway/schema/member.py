@@ -59,7 +59,9 @@ class MemberEnrolInput:
 
     idempotency_key: str = strawberry.field(description=KEY)
     identifier: IdentifierInput = strawberry.field(description="What the member will be found by.")
-    consents: list[ConsentInput] = strawberry.field(description="What the member was asked; at most 20.")
+    consents: list[ConsentInput] = strawberry.field(
+        description="What the member was asked; at most 20. Of one known before, a partner only withdraws."
+    )
     name: str | None = strawberry.field(
         default=strawberry.UNSET, description="What the member is called; kept encrypted, shown masked."
     )
@@ -208,6 +210,8 @@ async def _enrolled(
 ) -> tuple[Enrolled, bool]:
     keys, at, identifier = context.services.keys, context.now, given.identifier
     consents = {consent.purpose: consent.granted for consent in given.consents}
+    # or else any till that hears a phone could say for its member what they have allowed
+    withdrawn = {purpose: granted for purpose, granted in consents.items() if not granted}
     first: list[Enrolled] = []
 
     async def act() -> _Kept:
@@ -218,6 +222,7 @@ async def _enrolled(
             card=identifier.card,
             name=given.name,
             consents=consents,
+            restated=consents if context.known_caller.partner is None else withdrawn,
             at=at,
         )
         first.append(enrolled)

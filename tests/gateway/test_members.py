@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, text
 
 from gateway.http import Limits
-from members import find, forget, make_token
+from members import consents_of, find, forget, make_token
 from partners.tables import requests
 from tests.gateway.coalition import PHONE, Coalition, a_burn, a_key, an_earn
 
@@ -145,6 +145,23 @@ async def test_a_wrong_enrolment_says_where(coalition: Coalition) -> None:
         assert payload["userErrors"] == [{"code": "INVALID_INPUT", "field": field}]
     async with coalition.services.database.writer.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM members")) == 1
+
+
+async def test_a_partner_only_withdraws_consents_of_a_member_who_was_there_before(
+    coalition: Coalition,
+) -> None:
+    async def says(as_: str, **consents: bool) -> dict[str, bool]:
+        stated = [{"purpose": purpose, "granted": granted} for purpose, granted in consents.items()]
+        await coalition.do("memberEnrol", ENROLMENT, an_enrolment(consents=stated), as_=as_)
+        async with coalition.services.database.writer.connect() as connection:
+            member = await find(connection, coalition.services.keys, phone=NEW_PHONE)
+            assert member is not None
+            return {each.purpose: each.granted for each in await consents_of(connection, member)}
+
+    assert await says("bakery", sms=True, email=False) == {"sms": True, "email": False}
+    assert await says("cinema", sms=True, email=True, post=True) == {"sms": True, "email": False}
+    assert await says("cinema", sms=False, email=True) == {"sms": False, "email": False}
+    assert await says("app", sms=True, post=True) == {"sms": True, "email": False, "post": True}
 
 
 @pytest.fixture
