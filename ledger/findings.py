@@ -5,13 +5,13 @@ A finding is taken down once while it is open, however often the proof runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -93,31 +93,48 @@ async def take_down(connection: AsyncConnection, found: Sequence[Finding], *, at
     return new
 
 
-async def check_liftable(connection: AsyncConnection, bucket: int | None, because: str) -> None:
-    """Raise `InvalidInput` for no bucket or no reason, `NotFenced` if there is nothing to lift."""
+async def liftable(connection: AsyncConnection, bucket: int | None, because: str) -> set[int]:
+    """The ids of what is open, to be answered for when a proof has found nothing.
+
+    Raises `InvalidInput` for no bucket or no reason, `NotFenced` if there is nothing to lift.
+    """
     if bucket is not None and not 0 <= bucket <= MOST:
         raise InvalidInput(f"buckets are numbered 0 to {MOST}", field=("bucket",))
     if not 1 <= len(because.strip()) <= LONGEST_REASON:
         raise InvalidInput(f"a reason has 1 to {LONGEST_REASON} characters", field=("reason",))
-    is_open = select(findings.c.id).where(_blames(bucket), findings.c.lifted_at.is_(None)).exists()
-    is_fenced = select(heads.c.bucket).where(heads.c.bucket == bucket, heads.c.fenced.is_not(None)).exists()
-    if not await connection.scalar(select(is_open | is_fenced)):
+    is_open = set(await connection.scalars(select(findings.c.id).where(_is_open(bucket))))
+    is_fenced = select(heads.c.bucket).where(heads.c.bucket == bucket, heads.c.fenced.is_not(None))
+    if not is_open and await connection.scalar(is_fenced) is None:
         raise NotFenced(bucket)
+    return is_open
 
 
 async def lift(
-    connection: AsyncConnection, bucket: int | None, *, by: str, because: str, at: datetime
+    connection: AsyncConnection,
+    bucket: int | None,
+    known: Collection[int],
+    *,
+    by: str,
+    because: str,
+    at: datetime,
 ) -> list[Known]:
-    """Answer for every open finding of `bucket` and let it be written again; give those findings.
+    """Answer for the findings of `bucket` that were `known` and let it be written again; give those findings.
 
     None lifts the findings that blame no bucket. The caller has proved that nothing is wrong any
-    more. Raises `NotFenced`.
+    more. Raises `NotFenced`, and `ProofFails` with what another proof has found meanwhile.
     """
     if bucket is not None:
         await lock_heads(connection, [bucket])
+    came = (
+        await connection.execute(
+            select(*_COLUMNS).where(_is_open(bucket), findings.c.id.not_in(known)).limit(1)
+        )
+    ).first()
+    if came is not None:
+        raise ProofFails(Finding(came.invariant, came.bucket, came.what))
     lifted = await connection.execute(
         update(findings)
-        .where(_blames(bucket), findings.c.lifted_at.is_(None))
+        .where(_is_open(bucket), findings.c.id.in_(known))
         .values(lifted_at=at, lifted_by=by, lifted_because=because.strip())
         .returning(*_COLUMNS)
     )
@@ -160,8 +177,9 @@ async def fenced(connection: AsyncConnection) -> dict[int, str]:
 _COLUMNS: Any = [column for column in findings.columns if column.name != "fingerprint"]
 
 
-def _blames(bucket: int | None) -> ColumnElement[bool]:
-    return findings.c.bucket.is_(None) if bucket is None else findings.c.bucket == bucket
+def _is_open(bucket: int | None) -> ColumnElement[bool]:
+    blames = findings.c.bucket.is_(None) if bucket is None else findings.c.bucket == bucket
+    return and_(blames, findings.c.lifted_at.is_(None))
 
 
 def _fingerprint(finding: Finding) -> bytes:

@@ -83,13 +83,13 @@ async def lift(
     None lifts the findings that blame no bucket. One person is enough: what has to be judged is
     judged by the proof. Raises `ProofFails` with what still breaks, `NotFenced`, `InvalidInput`.
     """
-    await findings.check_liftable(connection, bucket, because)
+    known = await findings.liftable(connection, bucket, because)
     found = (await prove(database.writer, INVARIANTS)).findings
     broken = next((finding for finding in found if finding.bucket == bucket), None)
     if broken is not None:
         await answer_for(database, found, at=at)
         raise ProofFails(broken)
-    lifted = await findings.lift(connection, bucket, by=by, because=because, at=at)
+    lifted = await findings.lift(connection, bucket, known, by=by, because=because, at=at)
     await record(
         connection, "ledger.fence_lifted", at=at, body={"bucket": bucket, "by": by, "because": because}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ from ledger import Ledger, findings, proof
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.kernel.refusals import InvalidInput
+from ledger.proof import Proof, prove
 from settlement import audits
 from tests.ledger import proving
 from tests.servers import Urls
@@ -119,6 +121,29 @@ async def test_a_fence_stands_until_the_proof_holds_again(
     assert {known.invariant for known in await _lift(database, None)} == {"issued"}
     assert (await _facts(urls))[-1] == "ledger.fence_lifted"
     await proving.holds(database)
+
+
+async def test_what_is_found_while_a_fence_is_being_lifted_keeps_it_up(
+    ledger: Ledger, database: Database, urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker proves every ten minutes, and a whole proof takes longer than that."""
+    await ledger.submit(an_earn(50))
+    await _forge(urls, +5)
+    await audits.audit(database, at=START)
+    await _forge(urls, -5)
+
+    async def prove_and_look_away(*given: Any) -> Proof:
+        whole = await prove(*given)
+        monkeypatch.setattr(audits, "prove", prove)
+        await _forge(urls, +7)
+        await audits.audit(database, at=START)
+        return whole
+
+    monkeypatch.setattr(audits, "prove", prove_and_look_away)
+    with pytest.raises(audits.ProofFails, match="57"):
+        await _lift(database, BUCKET)
+
+    assert code(await ledger.submit(a_burn(10))) == "READ_ONLY"
 
 
 async def test_a_fence_that_a_person_put_up_is_lifted_in_the_same_way(
