@@ -84,17 +84,8 @@ class Database:
     @classmethod
     async def open(cls, *, writer_url: str, reader_url: str, engine_connections: int = 8) -> Database:
         """Connect as writer and reader. URLs are `postgresql://user:password@host:port/name`."""
-        # A statement that fails is logged, and what it was given may be a person's.
-        writer = create_async_engine(
-            _async_url(writer_url),
-            pool_size=engine_connections,
-            max_overflow=0,
-            hide_parameters=True,
-            connect_args={"server_settings": _WATCH},
-        )
-        event.listen(writer.sync_engine, "handle_error", _leave_a_standby)
         return cls(
-            writer=writer,
+            writer=_writing(writer_url, engine_connections),
             reader=create_async_engine(
                 _async_url(reader_url),
                 pool_size=engine_connections,
@@ -103,12 +94,7 @@ class Database:
                 isolation_level="REPEATABLE READ",
                 connect_args={"server_settings": READER_SETTINGS},
             ),
-            lanes=create_async_engine(
-                _async_url(writer_url),
-                pool_size=LANE_ENGINE_CONNECTIONS,
-                max_overflow=0,
-                hide_parameters=True,
-            ),
+            lanes=_writing(writer_url, LANE_ENGINE_CONNECTIONS),
             lane_url=plain_url(writer_url),
         )
 
@@ -121,6 +107,20 @@ class Database:
         await self.writer.dispose()
         await self.reader.dispose()
         await self.lanes.dispose()
+
+
+def _writing(url: str, connections: int) -> AsyncEngine:
+    """An engine as writer: a server gives it up when it has vanished, and it leaves one that is a standby."""
+    engine = create_async_engine(
+        _async_url(url),
+        pool_size=connections,
+        max_overflow=0,
+        # A statement that fails is logged, and what it was given may be a person's.
+        hide_parameters=True,
+        connect_args={"server_settings": _WATCH},
+    )
+    event.listen(engine.sync_engine, "handle_error", _leave_a_standby)
+    return engine
 
 
 _READ_ONLY: Final = "25006"

@@ -202,21 +202,24 @@ def _an_earn_of_few(points: int, bucket: int) -> Earn:
 
 @contextmanager
 def _locking_heads(database: Database) -> Iterator[list[str]]:
-    """How long each transaction of the engine that locks heads may be silent."""
+    """How long each transaction of the engines that lock heads may be silent."""
     silences: list[str] = []
 
     def listen(connection: Connection, _cursor: object, sql: str, *_: object) -> None:
         if "FROM heads" in sql and "FOR UPDATE" in sql:
             silences.extend(connection.scalars(text("SHOW idle_in_transaction_session_timeout")))
 
-    event.listen(database.writer.sync_engine, "before_cursor_execute", listen)
+    locking = [engine.sync_engine for engine in (database.writer, database.lanes)]
+    for engine in locking:
+        event.listen(engine, "before_cursor_execute", listen)
     yield silences
-    event.remove(database.writer.sync_engine, "before_cursor_execute", listen)
+    for engine in locking:
+        event.remove(engine, "before_cursor_execute", listen)
 
 
 async def test_the_server_gives_up_whoever_vanished(database: Database) -> None:
     asked = text("SELECT current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_count')")
 
-    for engine in (database.writer, database.reader):
+    for engine in (database.writer, database.lanes, database.reader):
         async with engine.connect() as connection:
             assert (await connection.execute(asked)).one() == ("10", "4")
