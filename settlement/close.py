@@ -28,6 +28,7 @@ from .journals import keep_note, post_money
 from .papers import draw
 from .periods import Period, PeriodUnknown, Stage, reach
 from .prices import agreed
+from .statements import EDITION
 from .store import StageRow
 
 
@@ -166,12 +167,13 @@ async def _propose(work: _Work) -> None:
             partners=tuple(names),
             stages=(*passed, StageRow(Stage.PROPOSED, max(work.at, passed[-1].reached_at), work.by, None)),
             prices=closing.prices_told,
+            edition=EDITION,
         ),
     )
     async with work.moving(Stage.RECONCILING) as connection:
         if connection is None:
             return
-        drawn = draw(closing, partners=note.partners, names=names, before=before)
+        drawn = draw(closing, partners=note.partners, names=names, before=before, edition=note.edition)
         await store.add_sheet(connection, period, drawn.sheet, at=note.proposed.reached_at)
         await store.add_statements(connection, drawn.statements)
         await ensure_calendar(connection, directory.programme, upto=work.at)

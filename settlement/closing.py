@@ -78,14 +78,16 @@ class Closing:
             mode=mode,
         )
 
-    def statements(self, sheet: Sheet, names: Mapping[int, str]) -> list[Statement]:
-        """One for each partner of the sheet."""
+    def statements(self, sheet: Sheet, names: Mapping[int, str], *, edition: int) -> list[Statement]:
+        """One for each partner of the sheet, as statements of that edition are."""
         return [
-            self._statement(line, names[line.partner]) for line in sheet.lines if line.partner != OPERATOR
+            self._statement(line, names[line.partner], edition)
+            for line in sheet.lines
+            if line.partner != OPERATOR
         ]
 
-    def _statement(self, line: SheetLine, name: str) -> Statement:
-        entries = entries_of(self.moved, line.partner)
+    def _statement(self, line: SheetLine, name: str, edition: int) -> Statement:
+        entries = entries_of(self.moved, line.partner, self.prices, edition=edition)
         own = [holding for holding in self.holdings if holding.obligor == line.partner]
         return Statement(
             number=f"{self.span.period:04d}-{line.partner:04d}",
@@ -105,6 +107,7 @@ class Closing:
             points=points_of(self.roll_forward(line.partner)),
             ageing=ageing_of(own, self.prices),
             cells_hash=self.hash.hex(),
+            edition=edition,
         )
 
 

@@ -17,7 +17,7 @@ from .store import StageRow
 
 
 class ClosingNote(Note, frozen=True, kw_only=True):
-    """`papers` is the hash of the sheet and the statements, which were drawn up for `partners`.
+    """`papers` is the hash of the sheet and the statements, drawn up for `partners` in this `edition`.
 
     `stages` are all that the period has passed with them, the last of which is PROPOSED; `prices` those
     that its cells and its stock name, in words. What was stored must decode for ever: fields are only
@@ -29,6 +29,7 @@ class ClosingNote(Note, frozen=True, kw_only=True):
     partners: tuple[int, ...]
     stages: tuple[StageRow, ...]
     prices: dict[str, str]
+    edition: int
 
     @property
     def proposed(self) -> StageRow:

@@ -45,7 +45,8 @@ class Movement:
 
     `purpose` is one of issue, margin, campaign, opening, redemption, recovery, adjustment, novation,
     breakage, breakage_share, fee, vat, memo. `operation` and the rest name the cell; they are
-    empty and 0 where several cells were added up to be rounded once.
+    empty and 0 where several cells were added up to be rounded once. `rate` is that of VAT, which names
+    no terms, since several may have it.
     """
 
     purpose: str
@@ -60,6 +61,7 @@ class Movement:
     tariff: int = 0
     terms: int = 0
     origin_period: int = 0
+    rate: Fraction | None = None
 
     @property
     def price_micro(self) -> int | None:
@@ -307,6 +309,7 @@ def _vat(period: int, fees: Iterable[Movement], prices: Prices) -> Iterator[Move
                 points=0,
                 redeemer=partner,
                 origin_period=period,
+                rate=rate,
             )
 
 

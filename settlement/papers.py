@@ -13,7 +13,7 @@ from ledger.kernel.ids import OPERATOR
 from .closing import Closing
 from .netting import Mode
 from .sheet import Sheet, SheetLine
-from .statements import StatementRow, to_row
+from .statements import EDITION, StatementRow, to_row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,12 @@ class Papers:
 
 
 def draw(
-    closing: Closing, *, partners: Iterable[int], names: Mapping[int, str], before: Sheet | None
+    closing: Closing,
+    *,
+    partners: Iterable[int],
+    names: Mapping[int, str],
+    before: Sheet | None,
+    edition: int = EDITION,
 ) -> Papers:
     """The papers of a closing: a line for `partners` and for everyone who owes or is owed.
 
@@ -56,7 +61,8 @@ def draw(
     openings = {line.partner: line.due_micro for line in before.lines} if before else {}
     openings.pop(OPERATOR, None)
     sheet = closing.sheet(partners=partners, openings=openings, mode=Mode.MULTILATERAL)
-    return Papers(sheet=sheet, statements=tuple(map(to_row, closing.statements(sheet, names))))
+    statements = closing.statements(sheet, names, edition=edition)
+    return Papers(sheet=sheet, statements=tuple(map(to_row, statements)))
 
 
 def differences(kept: Mapping[str, str], right: Mapping[str, str]) -> Iterator[str]:

@@ -53,8 +53,9 @@ async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
         kept = Papers(sheet=sheet, statements=tuple(await store.statements(connection, period=period)))
         # Before there were notes, who was a partner at the close was told by the sheet alone.
         partners = note.partners if note else [line.partner for line in sheet.lines]
+        edition = note.edition if note else 1
         try:
-            drawn = draw(closing, partners=partners, names=names, before=before)
+            drawn = draw(closing, partners=partners, names=names, before=before, edition=edition)
         except KeyError as missing:
             yield Flaw(None, f"period {period} cannot be drawn up again: nothing is known of {missing}")
             continue

@@ -6,10 +6,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from ledger.kernel.refusals import Refusal
+from partners.terms import WHOLE
 
 from .cells import Holding
 from .money import Movement, settle
@@ -26,11 +28,15 @@ class StatementUnknown(Refusal):
         super().__init__(f"there is no statement {number}", field=("number",))
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+EDITION: Final = 2
+"""How statements are drawn up from now on. The first edition told no rates."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Points × price = money; the partner pays `micro` when it is positive and receives otherwise.
 
-    `price_micro` is None where the money was rounded (fee, VAT, breakage): there `points` or the
-    fees are its base. `origin_period` is when it happened.
+    `price_micro` is None where the money was rounded (fee, VAT, breakage share). There `rate_ppm`, in
+    millionths, was taken of the value of `points`, or of the fees. `origin_period` is when it happened.
     """
 
     purpose: str
@@ -44,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     price_micro: int | None
     micro: int
+    rate_ppm: int | None = None
 
 
 class Points(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +78,12 @@ class Age(msgspec.Struct, frozen=True, kw_only=True):
     value_micro: int
 
 
-class Statement(msgspec.Struct, frozen=True, kw_only=True):
+class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a partner pays (+) or receives (−) for a period, micro-units, and out of what it is made.
 
     `entries` and `late` sum to `charge_micro`; opening + charge = due = payable + carried.
-    `cells_hash` is the SHA-256 (hex) of the frozen cells of the period.
+    `cells_hash` is the SHA-256 (hex) of the frozen cells of the period. What a later `edition` adds has a
+    default, which is left out of the JSON: an earlier one is drawn up again to the same bytes.
     """
 
     number: str
@@ -95,6 +103,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     points: Points
     ageing: tuple[Age, ...]
     cells_hash: str
+    edition: int = 1
 
     @property
     def fee_micro(self) -> int:
@@ -141,7 +150,7 @@ def of_row(row: StatementRow) -> Statement:
     return msgspec.json.decode(row.body, type=Statement)
 
 
-def entries_of(moved: Iterable[Movement], partner: int) -> list[Entry]:
+def entries_of(moved: Iterable[Movement], partner: int, prices: Prices, *, edition: int) -> list[Entry]:
     """The movements on a partner's account; one from it to itself is shown and costs nothing."""
     own = settle(partner)
     return [
@@ -157,10 +166,24 @@ def entries_of(moved: Iterable[Movement], partner: int) -> list[Entry]:
             points=movement.points,
             price_micro=movement.price_micro,
             micro=movement.micro * ((movement.debit == own) - (movement.credit == own)),
+            rate_ppm=_rate_ppm(movement, prices) if edition > 1 else None,
         )
         for movement in moved
         if own in (movement.debit, movement.credit) and (movement.points or movement.micro)
     ]
+
+
+def _rate_ppm(movement: Movement, prices: Prices) -> int | None:
+    match movement.purpose:
+        case "fee":
+            rate = prices.terms[movement.terms].fee
+        case "breakage_share":
+            rate = prices.tariffs[movement.tariff].breakage_share
+        case "vat" if movement.rate is not None:
+            rate = movement.rate
+        case _:
+            return None
+    return int(rate * WHOLE)
 
 
 def points_of(roll: RollForward) -> Points:

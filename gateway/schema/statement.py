@@ -77,6 +77,10 @@ class StatementEntry:
     price: Decimal | None = strawberry.field(
         description="Money for one point; null where the money was rounded once for all."
     )
+    rate: Decimal | None = strawberry.field(
+        description="The share that was taken, of 1: a fee of the points' value, VAT of the fees, a breakage "
+        "share of the value of what expired. Null for the rest, and before statements told rates."
+    )
     money: Money = strawberry.field(description="What it comes to.")
 
 
@@ -264,6 +268,7 @@ def _entry_of(known: KnownEntry, currency: str) -> StatementEntry:
         origin_period=known.origin_period,
         points=known.points,
         price=None if known.price_micro is None else decimal_text(known.price_micro),
+        rate=None if known.rate_ppm is None else decimal_text(known.rate_ppm),
         money=money_of(known.micro, currency),
     )
 

@@ -9,7 +9,7 @@ import pytest
 from tests.gateway.coalition import Coalition, a_burn, a_caller, a_receipt, an_earn, partner_id
 
 STATEMENT = """number period partnerName charge { amount } payable { amount } cellsHash
-  entries { purpose redeemer points price money { amount } } points { issued closing }"""
+  entries { purpose redeemer points price rate money { amount } } points { issued closing }"""
 OWN = (
     f"{{ partner {{ issuedStatements {{ nodes {{ {STATEMENT} }} pageInfo {{ hasNextPage endCursor }} }} }} }}"
 )
@@ -38,9 +38,9 @@ async def test_a_partner_reads_its_own_statements(closed: Coalition) -> None:
     assert own["pageInfo"]["hasNextPage"] is False
     assert one == own["nodes"][0]
     assert (one["partnerName"], one["charge"]) == ("Cinema", {"amount": "-60.00"})
-    assert [(each["purpose"], each["points"], each["price"]) for each in one["entries"]] == [
-        ("redemption", 60, "1.00"),
-        ("fee", 60, None),
+    assert [(each["purpose"], each["price"], each["rate"]) for each in one["entries"]] == [
+        ("redemption", "1.00", None),
+        ("fee", None, "0.00"),
     ]
 
 

@@ -177,6 +177,8 @@ async def test_vat_is_charged_on_the_fee_once_per_partner(
         statement = await issued.find(connection, f"0001-{coalition.partners['A']:04d}")
     assert statement.fee_micro == 392652487
     assert statement.vat_micro == 78530497
+    rates = {entry.purpose: entry.rate_ppm for entry in (*statement.entries, *statement.late)}
+    assert (rates["fee"], rates["vat"], rates["redemption"]) == (15_000, 200_000, None)
     assert await findings(database) == []
     await opened.drain()
 

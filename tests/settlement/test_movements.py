@@ -185,7 +185,7 @@ def test_a_fee_is_charged_per_obligor_redeemer_tariff_and_terms_and_vat_per_part
         a_sum("fee", settle(2), FEE, 10, 11, obligor=1, redeemer=2, tariff=1, terms=10),
         a_sum("fee", settle(2), FEE, 0, 10, obligor=1, redeemer=2, tariff=1, terms=11),
         a_sum("fee", settle(2), FEE, 9, 10, obligor=1, redeemer=2, tariff=2, terms=10),
-        a_sum("vat", settle(2), VAT, 4, 0, redeemer=2),
+        a_sum("vat", settle(2), VAT, 4, 0, redeemer=2, rate=Fraction(1, 5)),
     ]
 
 

@@ -11,7 +11,7 @@ from ledger import Ledger
 from ledger.kernel.database import Database
 from ledger.kernel.ids import TREASURY
 from partners import create_partner
-from settlement import periods, proof, store
+from settlement import issued, periods, proof, store
 from settlement.close import advance
 from settlement.periods import Stage
 from tests.damage import damaged_for_now
@@ -137,11 +137,28 @@ STAGES_CHANGED: Final = {
 }
 
 
-async def test_a_period_closed_before_there_were_notes_is_drawn_up_from_its_sheet(
-    closed: Coalition, urls: Urls
+FIRST_EDITION: Final = [
+    "84c998f1647c49e7a2835e5410dc35783e55ff85f8e27d6afaef37f2b9d3f840",
+    "0e38be4caeb757250728868ad5004ad0876e7f103a4f6eb13e9aca4c9268bbd0",
+    "23c231d86f46694fd3c2faa59eb9c511f3b8266f015b342ace48b85e4835e86a",
+    "367d8de0a24df28f1404ad540cd9e09af650e4856430d7fbcd515249c4a28f3b",
+]
+"""The hashes of the golden January's statements as they were issued before there were notes and rates."""
+
+
+async def test_a_period_closed_before_there_were_notes_is_drawn_up_as_it_was_then(
+    coalition: Coalition, database: Database, ledger: Ledger, urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("settlement.close.EDITION", 1)
+    await store_period(database, coalition, golden_inputs(), EXPECTED, 1)
+    await ledger.advance(ENDS[1])
+    await advance(database, ledger, 1, at=ENDS[1], by=STAFF)
+
     async with damaged_for_now(urls, f"DELETE FROM operations WHERE bucket = {TREASURY}") as connection:
+        rows = await store.statements(connection, period=1)
         assert await found_in(connection, "papers") == []
+
+    assert [row.hash.hex() for row in rows] == FIRST_EDITION
 
 
 async def test_a_close_killed_between_its_note_and_its_papers_goes_on_with_what_was_noted(
@@ -191,6 +208,17 @@ async def test_who_was_asked_first_and_comes_last_reaches_no_stage_before_the_la
     assert {reached.at for reached in closed.history} == {ENDS[2]}
     async with database.writer.connect() as connection:
         assert await found_in(connection, "stages") == []
+
+
+async def test_a_statement_tells_the_rates_of_what_was_rounded(closed: Coalition, database: Database) -> None:
+    async with database.writer.connect() as connection:
+        statement = await issued.find(connection, f"0001-{closed.partners['B']:04d}")
+
+    told = {entry.purpose: (entry.price_micro, entry.rate_ppm) for entry in statement.entries}
+    assert statement.edition == 2
+    assert told["fee"] == (None, 15_000)
+    assert told["breakage_share"] == (None, 500_000)
+    assert told["issue"] == (927_500, None)
 
 
 async def test_what_is_wrong_in_one_period_is_not_told_of_the_next(closed: Coalition, urls: Urls) -> None:
