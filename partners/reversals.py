@@ -113,10 +113,10 @@ def _reversal(
 
 
 def _refused(directory: Directory, recorded: Recorded, *, at: datetime) -> Refused | None:
-    """Why the counter cannot undo it by itself.
+    """Why the till cannot undo it by itself.
 
-    Others' points were paid with what a partner gave long ago, or before it was suspended: to take that
-    back, goods have to come back. A suspended partner may still give points back, as it does by a return.
+    What was given may be spent elsewhere by now. Called in long after, or by a partner that was suspended,
+    it would cost others, and no goods come back. What was taken, a suspended partner may give back.
     """
     partner = directory.partners.get(recorded.partner)
     if recorded.kind == "earn" and (partner is None or partner.is_suspended):
