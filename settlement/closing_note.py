@@ -29,7 +29,7 @@ class ClosingNote(Note, frozen=True, kw_only=True):
     partners: tuple[int, ...]
     stages: tuple[StageRow, ...]
     prices: dict[str, str]
-    edition: int
+    edition: int = 1
 
     @property
     def proposed(self) -> StageRow:

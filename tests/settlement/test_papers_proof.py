@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +14,7 @@ from ledger.kernel.ids import TREASURY
 from partners import create_partner
 from settlement import issued, periods, proof, store
 from settlement.close import advance
+from settlement.closing_note import ClosingNote, decode_closing_note, encode_closing_note
 from settlement.periods import Stage
 from tests.damage import damaged_for_now
 from tests.servers import Urls
@@ -135,6 +137,17 @@ STAGES_CHANGED: Final = {
         "period 1: row 2 is FROZEN at"
     ),
 }
+
+
+def test_a_note_that_names_no_edition_is_of_papers_of_the_first() -> None:
+    note = ClosingNote(
+        by=STAFF, reason="closing", period=1, papers=b"", partners=(), stages=(), prices={}, edition=2
+    )
+    kept = msgspec.msgpack.decode(encode_closing_note(note))
+    del kept["edition"]
+
+    assert decode_closing_note(encode_closing_note(note)).edition == 2
+    assert decode_closing_note(msgspec.msgpack.encode(kept)).edition == 1
 
 
 FIRST_EDITION: Final = [
