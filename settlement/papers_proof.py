@@ -73,7 +73,8 @@ def _not_as_noted(
     """What of the stages and prices of a period is not what was noted when it was closed."""
     # A close may have been killed, or be under way, between its note and its papers.
     noted = note.stages if is_proposed else note.stages[:-1]
-    yield from differences(stages_told(passed), stages_told(noted))
+    # What comes after the papers could not be noted with them.
+    yield from differences(stages_told(passed[: len(noted)]), stages_told(noted))
     yield from differences(closing.prices_told, note.prices)
 
 

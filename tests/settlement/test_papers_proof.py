@@ -243,6 +243,14 @@ async def test_what_is_wrong_in_one_period_is_not_told_of_the_next(closed: Coali
     assert found.startswith("period 1: the line of partner 3 is opening 0, charge ")
 
 
+async def test_stages_after_the_papers_are_not_held_against_their_note(closed: Coalition, urls: Urls) -> None:
+    later = "INSERT INTO period_stages VALUES (1, 5, 'APPROVED', '2026-02-03T00\\:00\\:00Z', 'b')"
+
+    async with damaged_for_now(urls, later) as connection:
+        assert await found_in(connection, "papers") == []
+        assert await found_in(connection, "stages") == []
+
+
 async def test_who_joins_after_a_close_has_no_part_in_it(closed: Coalition, database: Database) -> None:
     async with database.writer.begin() as connection:
         await create_partner(connection, name="E", at=ENDS[2], by=STAFF)
