@@ -36,8 +36,14 @@ SWEEP_SIZE: Final = 2_000
 MOST_TURNS: Final = 100
 """How often something may fall due at one instant that the clock is driven through."""
 
+MOST_SURVIVORS: Final = 100
+"""How far survivors are followed: nobody is merged so often, and a circle, which is damage, has no end."""
+
 _ADVANCING: Final = 0x6B6F7069
 """The advisory lock of whoever drives the clock."""
+
+
+_ENDLESS: Final = "a member's survivors have no end"
 
 
 class Ledger:
@@ -96,7 +102,7 @@ class Ledger:
         """
         if not 0 <= command.bucket < BUCKETS:
             return self._stray(command)
-        while True:
+        for _ in range(MOST_SURVIVORS):
             ticket = self._lanes.accept((command,))
             await ticket.done
             answer = ticket.answers[0]
@@ -105,6 +111,7 @@ class Ledger:
             if isinstance(answer, Fault):
                 raise LedgerFault("a command could not be posted") from answer.error
             command = msgspec.structs.replace(command, member=answer.survivor)
+        raise LedgerFault(LedgerFault(_ENDLESS))
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Outcome]:
         """Post commands and give their outcomes in order; order is kept for each member.
@@ -121,19 +128,20 @@ class Ledger:
 
     async def _answers(self, commands: Sequence[Command]) -> list[Outcome | Fault]:
         """Answers in order; a command for a merged member is the survivor's, once the rest is answered."""
-        answers = await self._lanes.submit(commands)
-        moved = {index: each for index, each in enumerate(answers) if isinstance(each, Moved)}
-        again = iter(
-            await self._answers(
+        answers = list(await self._lanes.submit(commands))
+        for _ in range(MOST_SURVIVORS):
+            moved = {index: each for index, each in enumerate(answers) if isinstance(each, Moved)}
+            if not moved:
+                break
+            again = await self._lanes.submit(
                 [
                     msgspec.structs.replace(commands[index], member=each.survivor)
                     for index, each in moved.items()
                 ]
             )
-            if moved
-            else ()
-        )
-        return [next(again) if isinstance(answer, Moved) else answer for answer in answers]
+            for index, answer in zip(moved, again, strict=True):
+                answers[index] = answer
+        return [Fault(LedgerFault(_ENDLESS)) if isinstance(answer, Moved) else answer for answer in answers]
 
     def _outcome(self, command: Command, answer: Outcome | Fault) -> Outcome:
         if isinstance(answer, Outcome):

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from ledger import Balance, Ledger, Outcome, ReceiptKey, Recorded
+from ledger import Balance, Ledger, LedgerFault, Outcome, ReceiptKey, Recorded
 from ledger.commands import Command
 from ledger.driving import drive_all
 from ledger.kernel.database import Database
@@ -263,3 +263,31 @@ async def test_a_merge_killed_anywhere_is_ended_by_another_process(
 
     assert await ledger.balance(MEMBER) == Balance(available=60, pending=30)
     await proving.holds(database)
+
+
+async def test_a_token_used_before_a_merge_backs_nothing_after_it(ledger: Ledger, database: Database) -> None:
+    await ledger.submit(an_earn(100))
+    first = await ledger.submit(a_burn(10, token=bytes(16)))
+    await ledger.submit(a_merge(compose(40, 1)))
+    await ledger.drive_all()
+
+    again = await ledger.submit(a_burn(10, token=bytes(16)))
+
+    assert codes([first, again]) == ["OK", "MEMBER_TOKEN_USED"]
+    await proving.holds(database)
+
+
+async def test_a_circle_of_survivors_is_a_fault_of_who_meets_it_and_of_nobody_else(
+    ledger: Ledger, database: Database
+) -> None:
+    """`members` refuses circles; one that was made by hand must not keep a lane busy for ever."""
+    await ledger.submit(an_earn(10))
+    await ledger.submit(an_earn(10, member=SURVIVOR))
+    await ledger.submit_many([a_merge(SURVIVOR), a_merge(MEMBER, member=SURVIVOR)])
+    elsewhere = compose(9, 9)
+
+    outcomes = await ledger.submit_many([an_earn(5), an_earn(5, member=elsewhere)])
+    with pytest.raises(LedgerFault, match="no end"):
+        await ledger.submit(an_earn(5))
+
+    assert codes(outcomes) == ["FAULT", "OK"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -13,12 +15,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from ledger import Balance, Ledger
 from ledger import keys as ledger_keys
 from ledger.kernel.database import Database
+from ledger.kernel.ids import compose
 from ledger.tables import keys
 from tests.servers import Urls
 
 from . import proving
 from .builders import MEMBER, A, B, a_burn, a_capture, a_receipt, a_void, an_authorization, an_earn
-from .instances import code, codes
+from .instances import a_process, code, codes, extend_calendar
 
 DAY_2 = datetime(2026, 1, 2, tzinfo=UTC)
 DAY_9 = datetime(2026, 1, 9, tzinfo=UTC)
@@ -215,3 +218,28 @@ async def test_a_receipt_that_an_older_version_held_points_for_is_known(
         burn.operation,
     }
     await proving.holds(database)
+
+
+async def test_the_lane_that_has_waited_longest_is_next(database: Database, urls: Urls) -> None:
+    await extend_calendar(database)
+    async with a_process(urls, lanes=8, connections=1) as ledger:
+        await ledger.submit_many([an_earn(1, member=compose(bucket, 1)) for bucket in range(8)])
+        holder = await asyncpg.connect(urls.writer)
+        blocking = holder.transaction()
+        await blocking.start()
+        await holder.execute("SELECT 1 FROM heads WHERE bucket = 0 FOR UPDATE")
+        done: list[int] = []
+
+        async def post(bucket: int) -> None:
+            await ledger.submit(an_earn(1, member=compose(bucket, 1)))
+            done.append(bucket)
+
+        waiting = []
+        for bucket in (0, 5, 2, 7, 1):
+            waiting.append(asyncio.create_task(post(bucket)))
+            await asyncio.sleep(0.02)
+        await blocking.commit()
+        await holder.close()
+        await asyncio.gather(*waiting)
+
+    assert done == [0, 5, 2, 7, 1]

@@ -368,3 +368,14 @@ async def test_the_proof_names_what_was_changed_about_returns(
 
     result = await proof.prove(database.writer, proof.INVARIANTS)
     assert invariant in {finding.invariant for finding in result.findings}
+
+
+async def test_a_late_return_names_the_month_of_its_purchase(ledger: Ledger, database: Database) -> None:
+    earned = (await ledger.submit(an_earn(30))).operation
+    await ledger.advance(START + timedelta(days=40))
+
+    returned = await ledger.submit(a_return(earned, occurred_at=ledger.clock.now()))
+
+    recorded = await ledger.operation(returned.operation)
+    assert recorded is not None
+    assert (recorded.period, recorded.origin_period) == (2, 1)

@@ -265,7 +265,9 @@ class Till:
                 ]
                 return an_opening(*lots, **given)
             case "merge":
-                return a_merge(other, **given)
+                # Into the later one, so that nobody survives itself: `members` sees to that elsewhere.
+                merged, survivor = sorted((given["member"], other))
+                return a_merge(survivor, **given | {"member": merged})
             case "freeze":
                 return a_freeze(**given)
             case "unfreeze":

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, Table, Text, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ledger import proof
+from ledger import Ledger, proof
 from ledger.evidence import sealing
 from ledger.evidence.recount import Flaw, Recount
+from ledger.evidence.sealing import ChainBroken
+from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.tables import blocks, lines, operations
+from tests.damage import as_owner_without_triggers
+from tests.ledger.builders import an_earn
 from tests.servers import Urls
 
-from .living import BUCKET
+from .living import BUCKET, KEYS
+
+FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
 
 IDENTITY = {"bucket", "id", "operation", "ordinal", "height"}
 """A row whose place is changed is named as missing from one place or as strange in another."""
@@ -164,6 +171,7 @@ async def test_a_period_that_stays_without_a_seal_is_found(
 ) -> None:
     await owner.execute(text("UPDATE clock SET is_driven = false"))
     await owner.execute(text("UPDATE heads SET period = 3"))
+    await owner.execute(text("DELETE FROM calendar WHERE period > 2"))
     spans = "starts_at = now() - interval '60 days', ends_at = now() - make_interval(days => :days)"
     await owner.execute(text(f"UPDATE calendar SET {spans} WHERE period = 2"), {"days": days})
     unsealed = next(each for each in proof.INVARIANTS if each.name == "unsealed")
@@ -226,3 +234,17 @@ async def _flip(connection: AsyncConnection, table: Table, column: Column[object
     result = await connection.execute(text(f"UPDATE {table.name} SET {name} = {flipped} WHERE {there}"))
     assert result.rowcount == 1
     return str(place[2]) or ("2" if column.name in IDENTITY else "block 2")
+
+
+@pytest.mark.parametrize("change", ["count = count + 1", "flows[1] = flows[1] + 1", "root = sha256(root)"])
+async def test_a_block_that_was_changed_is_not_sealed(
+    ledger: Ledger, database: Database, urls: Urls, change: str
+) -> None:
+    await ledger.submit(an_earn(10))
+    await ledger.advance(FEBRUARY)
+    await as_owner_without_triggers(urls, f"UPDATE blocks SET {change} WHERE bucket = 7 AND height = 1")
+
+    async with database.writer.begin() as connection:
+        (span,) = await sealing.due(connection)
+        with pytest.raises(ChainBroken, match="block 1 of bucket 7"):
+            await sealing.seal_period(connection, span, KEYS, at=FEBRUARY)
