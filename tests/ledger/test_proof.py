@@ -66,6 +66,8 @@ async def test_every_invariant_holds_after_a_busy_time(busy: Ledger, database: D
         ("UPDATE wallets SET next_due_at = NULL WHERE member = {m}", "due"),
         ("UPDATE slices SET points = points + 1 WHERE hold = (SELECT min(hold) FROM slices)", "slices"),
         ("UPDATE flows SET points = points + 1 WHERE operation = 'burn' AND bucket = 0", "flows"),
+        ("UPDATE flows SET count = count + 1 WHERE operation = 'burn' AND bucket = 0", "flows"),
+        ("UPDATE keys SET recorded_at = recorded_at + interval '1 microsecond' WHERE bucket = 0", "keys"),
         ("UPDATE flows SET hash = hash + 1 WHERE operation = 'burn' AND bucket = 0", "flow_hashes"),
         ("UPDATE flows SET points = points + 1 WHERE operation = 'burn' AND bucket = 0", "stock_flows"),
         ("UPDATE stock SET points = points + 1 WHERE bucket = 0", "stock"),

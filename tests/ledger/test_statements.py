@@ -269,3 +269,21 @@ async def _waiting_for_locks(urls: Urls) -> int:
     )
     await admin.close()
     return count
+
+
+async def test_pools_are_locked_in_the_order_of_their_names(database: Database) -> None:
+    await extend_calendar(database)
+    Listening.heard.clear()
+    listening = OverheardDatabase(database.writer, database.reader, database.lanes, database.lane_url)
+    ledger = Ledger(listening, DrivenClock(START), lanes=1)
+    await ledger.start()
+    await ledger.submit_many(
+        [
+            an_earn(1, member=compose(bucket, 1), counters=(a_counter(1, 9, name=name, is_shared=True),))
+            for bucket, name in ((1, "b"), (2, "a"))
+        ]
+    )
+    await ledger.drain()
+
+    locked = [given[0].decode() for said, given in Listening.heard if said.name == b"lock_pool"]
+    assert locked == ["a", "b"]
