@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.accounts import AVAILABLE, CANCELLED, CLAWBACK_DUE, PENDING, REDEEMED
+from ledger.accounts import AVAILABLE, CANCELLED, CLAWBACK_DUE, IN_TRANSIT, ISSUED, PENDING, REDEEMED
 from ledger.commands import Refused
 from ledger.decide import Situation, decide
 from ledger.decide.restoring import newest_first
 from ledger.dues import Due
-from ledger.journal import Journal, Undoing
+from ledger.journal import Journal, Line, Undoing
 from ledger.lots import Lot
 from ledger.outcomes import LineBack, LotBack, Returned
 from ledger.refunds import MONEY_FIRST, POINTS_FIRST, PROPORTIONAL
@@ -37,6 +37,7 @@ from .builders import (
     a_burn,
     a_capture,
     a_grant,
+    a_novation,
     a_receipt,
     a_return,
     a_reversal,
@@ -333,6 +334,55 @@ def test_points_whose_lots_have_expired_come_back_to_children_for_a_fortnight() 
         line_of(second, REDEEMED, AVAILABLE, 7, redeemer=B, terms=12),
         line_of(first, REDEEMED, AVAILABLE, 10, redeemer=B, terms=12),
     )
+
+
+def test_a_burn_comes_back_to_who_paid_for_it_and_the_successor_takes_it_over() -> None:
+    """Two lots of A's were burned and are C's by now; a third, B's own, changed hands with nobody."""
+    ledger = a_ledger(
+        an_earn(10, expires_at=START + DAY), an_earn(20, expires_at=START + 2 * DAY), an_earn(30, partner=B)
+    )
+    burn = accepted(ledger, a_burn(33)).operation
+    accepted(ledger, a_novation(A, C, tariff=A))
+
+    outcome = accepted(ledger, a_return(burn, partner=B))
+
+    def taken_over(lot: Lot, points: int) -> tuple[Line, Line]:
+        way = {"counterpart": outcome.operation}
+        return (
+            line_of(lot, IN_TRANSIT, ISSUED, points, obligor=A, **way),
+            line_of(lot, ISSUED, IN_TRANSIT, points, obligor=C, **way),
+        )
+
+    first, second, third = lots_of(ledger)
+    paid = {"redeemer": B, "terms": 12}
+    assert last(ledger).lines == (
+        line_of(third, REDEEMED, AVAILABLE, 3, **paid),
+        line_of(second, REDEEMED, AVAILABLE, 20, obligor=A, **paid),
+        line_of(first, REDEEMED, AVAILABLE, 10, obligor=A, **paid),
+        *taken_over(second, 20),
+        *taken_over(first, 10),
+    )
+    assert {lot.obligor for lot in (first, second)} == {C}
+    assert last(ledger).points == 33
+    assert outcome.balance.available == 60
+
+
+def test_what_was_forfeited_before_this_batch_counts_too() -> None:
+    ledger = a_ledger()
+    purchase = accepted(ledger, an_earn(50, obligor=A, expires_at=START + 2 * DAY)).operation
+    go_to(ledger, 3)
+    wallet = ledger.wallets[MEMBER]
+    assert wallet.purchases is not None
+    # As it is read: the lot is empty, and what it has forfeited stands beside it.
+    (lot,) = lots_of(ledger)
+    lot.forfeits = 0
+    wallet.purchases.forfeited = {lot.id: 50}
+    wallet.purchases = wallet.purchases.copy()
+
+    outcome = accepted(ledger, a_return(purchase))
+
+    assert outcome.returned is not None
+    assert (outcome.returned.forfeited, outcome.returned.due) == (50, 0)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.lists(st.integers(0, 20), max_size=5))

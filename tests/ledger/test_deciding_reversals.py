@@ -252,3 +252,15 @@ def test_what_comes_back_too_late_lives_until_the_end_of_a_day_of_the_programmes
     submit(ledger, a_reversal(burn, partner=B))
 
     assert lots_of(ledger)[-1].expires_at == START + 17 * DAY + timedelta(hours=15)
+
+
+def test_a_reversed_earn_tells_what_had_expired() -> None:
+    ledger = a_ledger(an_earn(9))
+    earn = accepted(ledger, an_earn(50, expires_at=START + DAY)).operation
+    go_to(ledger, 2)
+
+    outcome = accepted(ledger, a_reversal(earn))
+
+    assert last(ledger).lines == ()
+    assert outcome.returned == Returned(purchase=earn, forfeited=50)
+    assert (outcome.balance.available, outcome.balance.clawback_due) == (9, 0)
