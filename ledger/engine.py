@@ -111,7 +111,7 @@ class Ledger:
             if isinstance(answer, Fault):
                 raise LedgerFault("a command could not be posted") from answer.error
             command = msgspec.structs.replace(command, member=answer.survivor)
-        raise LedgerFault(LedgerFault(_ENDLESS))
+        raise LedgerFault(_ENDLESS)
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Outcome]:
         """Post commands and give their outcomes in order; order is kept for each member.
