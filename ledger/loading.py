@@ -82,19 +82,20 @@ class Loaded(msgspec.Struct):
         row = self.balances.get(member)
         if row is None:
             return new_wallet(member)
+        _, pending, available, held, due, due_at, is_frozen, merged_into, expires_at, first_lot, place = row
         sums = [0] * POINTS_KINDS
-        sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = row[1], row[2], row[3], -row[4]
-        next_due_at = moment(row[5])
+        sums[PENDING], sums[AVAILABLE], sums[HELD], sums[CLAWBACK_DUE] = pending, available, held, -due
+        next_due_at = moment(due_at)
         wallet = Wallet(
             member,
             sums,
             next_due_at=next_due_at,
             rest_due_at=self.rest_due_at.get(member, next_due_at),
-            is_frozen=row[6],
-            merged_into=row[7],
-            unread_from=self.unread_from.get(member, (row[8], row[9])),
-            place=row[10],
-            lots={row[1]: store.lot(row) for row in self.lots.get(member, ())},
+            is_frozen=is_frozen,
+            merged_into=merged_into,
+            unread_from=self.unread_from.get(member, (expires_at, first_lot)),
+            place=place,
+            lots={row[store.LOT_ID]: store.lot(row) for row in self.lots.get(member, ())},
         )
         if self.holds or self.transits or self.dues or self.purchases or self.counts:
             self._add_rare(wallet)
@@ -235,7 +236,7 @@ async def load(
     if backward:
         await _load_emptied(wire, loaded, found.lots)
     _leave_lots(loaded, instant(latest))
-    debtors = [member for member, row in loaded.balances.items() if row[4]]
+    debtors = [member for member, row in loaded.balances.items() if row[store.OWED]]
     if debtors:
         await _load_dues(wire, loaded, debtors)
 
@@ -304,7 +305,7 @@ async def _load_rest_of_lots(wire: Wire, loaded: Loaded, appetite: Appetite, lat
             short.append(member)
         else:
             loaded.lots[member] = lots[:count]
-            loaded.rest_due_at[member] = moment(row[5])
+            loaded.rest_due_at[member] = moment(row[store.DUE_AT])
             loaded.unread_from[member] = turn(lots[min(count, most - 1)])
     if short:
         loaded.whole.update(short)
@@ -318,7 +319,7 @@ async def _load_rest_of_lots(wire: Wire, loaded: Loaded, appetite: Appetite, lat
 
 def _may_need_any(row: Row, latest: int) -> bool:
     """True of a wallet that owes or on which something has fallen due: any lot may be asked for."""
-    return bool(row[4]) or row[5] <= latest
+    return bool(row[store.OWED]) or row[store.DUE_AT] <= latest
 
 
 def _leave_lots(loaded: Loaded, latest: int) -> None:
@@ -341,7 +342,7 @@ def _leave_lots(loaded: Loaded, latest: int) -> None:
 
 
 def _due(loaded: Loaded, latest: int) -> list[int]:
-    return [member for member, row in loaded.balances.items() if row[5] <= latest]
+    return [member for member, row in loaded.balances.items() if row[store.DUE_AT] <= latest]
 
 
 async def _load_due(
@@ -391,15 +392,16 @@ async def _load_rare(wire: Wire, loaded: Loaded, commands: Sequence[Command]) ->
 
 
 def _add_lots(loaded: Loaded, found: Iterable[Row]) -> None:
-    known = {(member, lot[1]) for member, lots in loaded.lots.items() for lot in lots}
-    for lot in found:
-        if (lot[0], lot[1]) not in known:
-            loaded.lots.setdefault(lot[0], []).append(lot)
+    known = {(member, row[store.LOT_ID]) for member, lots in loaded.lots.items() for row in lots}
+    for row in found:
+        member = row[0]
+        if (member, row[store.LOT_ID]) not in known:
+            loaded.lots.setdefault(member, []).append(row)
 
 
 async def _load_holds(wire: Wire, loaded: Loaded, whole: set[int]) -> None:
     """Holds with their slices, and the empty lots these came from: of `whole` that hold, and those named."""
-    holding = sorted(member for member in whole if loaded.balances[member][3])
+    holding = sorted(member for member in whole if loaded.balances[member][store.HELD])
     named = sorted(loaded.hold_members)
     if not holding and not named:
         return
@@ -408,23 +410,20 @@ async def _load_holds(wire: Wire, loaded: Loaded, whole: set[int]) -> None:
     flight.run(store.HOLDS, *asked)
     flight.run(store.SLICES, *asked)
     holds, slices = await flight.land()
+    member_of: dict[int, int] = {}
     for row in holds:
-        loaded.holds.setdefault(row[1], []).append(row)
+        hold, member, *_ = row
+        member_of[hold] = member
+        loaded.holds.setdefault(member, []).append(row)
     loaded.slices.update(_by_first(slices))
-    member_of = {row[0]: row[1] for row in holds}
-    pinned = {(member_of[row[0]], row[2]) for row in slices}
-    empty = pinned - {
-        (member, row[1]) for member in set(member_of.values()) for row in loaded.lots.get(member, ())
-    }
-    if empty:
-        flight = wire.flight()
-        flight.run(store.EMPTY_LOTS, *store.of_lots(sorted(empty)))
-        for row in (await flight.land())[0]:
-            loaded.lots.setdefault(row[0], []).append(row)
+    pinned = {(member_of[hold], lot) for hold, _, lot, *_ in slices}
+    members = set(member_of.values())
+    read = {(member, row[store.LOT_ID]) for member in members for row in loaded.lots.get(member, ())}
+    await _load_emptied(wire, loaded, sorted(pinned - read))
 
 
 async def _load_emptied(wire: Wire, loaded: Loaded, lots: Sequence[tuple[int, int]]) -> None:
-    """Lots, (member, id), that a return may fill again though nothing is left in them."""
+    """Lots, (member, id), in which nothing is left: a hold may give back to them, or a return fill them."""
     if lots:
         flight = wire.flight()
         flight.run(store.EMPTY_LOTS, *store.of_lots(lots))

@@ -75,6 +75,10 @@ _WALLET_COLUMNS: Final = """w.member, w.pending, w.available, w.held, w.clawback
 _WALLET_LAYOUT: Final = "q q q q q q ? q q q 6s"
 WALLET_WIDTH: Final = 11
 """Columns of a row of `WALLETS`."""
+HELD, OWED, DUE_AT = 3, 4, 5
+"""Where such a row tells the points held and those owed, and when something falls due."""
+LOT_ID: Final = 1
+"""Where a row of `LOTS` tells the lot: the first column is its member."""
 
 WALLETS: Final = Statement(
     "wallets",
