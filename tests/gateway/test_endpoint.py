@@ -94,6 +94,10 @@ async def test_what_is_no_request_is_refused_with_its_status(
     assert (answer.status, answer.code) == (status, "BAD_REQUEST")
 
 
+_DEEP = b"[" * 100_000 + b"]" * 100_000
+"""Deeper than any version of Python reads; 3.13 takes ten times as much as 3.11 does."""
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -106,7 +110,7 @@ async def test_what_is_no_request_is_refused_with_its_status(
 )
 async def test_json_too_deep_to_be_read_is_no_request(body: bytes) -> None:
     with capture_logs() as logged:
-        answer = await send(an_endpoint(), body % (b"[" * 5_000 + b"]" * 5_000), headers=POST)
+        answer = await send(an_endpoint(), body % _DEEP, headers=POST)
 
     assert (answer.status, answer.code) == (400, "BAD_REQUEST")
     assert logged == []
