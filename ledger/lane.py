@@ -17,8 +17,9 @@ from typing import Final
 import structlog
 
 from .allowances import Short
-from .batch import Answer, CalendarOutrun, Fault, run
+from .batch import CalendarOutrun, run
 from .commands import Command
+from .draft import Answer, Fault
 from .escrow import Pools
 from .fence import Calendar
 from .kernel.database import is_server_lost
