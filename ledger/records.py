@@ -13,11 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .evidence.tables import archived_operations
 from .kernel.ids import BUCKETS, bucket_of
 from .keys import Keys
-from .outcomes import Balance, Outcome
+from .outcomes import Balance, Outcome, read_outcome
 from .purchases import PURCHASED
 from .tables import heads, keys, operations, wallets
-
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -279,5 +277,5 @@ def _is_open() -> Any:
 
 
 def _recorded(row: Any) -> Recorded:
-    outcome = msgspec.structs.replace(_decode(row.outcome), detail=row.detail)
+    outcome = msgspec.structs.replace(read_outcome(row.id, row.outcome), detail=row.detail)
     return Recorded(*(*row[:-1], outcome))
