@@ -25,7 +25,7 @@ from ledger import (
     state_proof,
     transit_proof,
 )
-from ledger.accounts import FLOW_IN_SQL, STOCK_SIGN
+from ledger.accounts import FLOW_IN_SQL, STOCK_SIGN_IN_SQL
 from ledger.evidence import sealing, views
 from ledger.evidence.history import WHOLE_HISTORY
 from ledger.evidence.recount import Flaw, Recount
@@ -171,8 +171,6 @@ async def _find_in_history(connection: AsyncConnection) -> list[Finding]:
     seals = sealing.flaws(connection, recount.sealable)
     return found + [Finding("chain", flaw.bucket, flaw.row) async for flaw in seals]
 
-
-_STOCK_SIGNS: Final = " ".join(f"WHEN '{operation}' THEN {sign}" for operation, sign in STOCK_SIGN.items())
 
 INVARIANTS: Final = (
     by_recount(
@@ -339,7 +337,7 @@ INVARIANTS: Final = (
               FROM stock_now GROUP BY bucket, issuer, obligor, tariff) s
         FULL JOIN (
             SELECT bucket, issuer, obligor, tariff,
-                   sum(points * CASE operation {_STOCK_SIGNS} ELSE 0 END) AS points
+                   sum(points * {STOCK_SIGN_IN_SQL}) AS points
             FROM flows_now GROUP BY bucket, issuer, obligor, tariff
         ) f USING (bucket, issuer, obligor, tariff)
         WHERE coalesce(s.points, 0) <> coalesce(f.points, 0)
