@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import findings
-from ledger import proof as points
+from ledger import invariants as points
 from ledger.findings import Known, NotFenced, ProofFails
 from ledger.kernel.database import Database
 from ledger.proof import Finding, Invariant, Proof, prove
