@@ -112,7 +112,7 @@ async def outlet_of(connection: AsyncConnection, recorded: Recorded) -> int:
 async def history(
     connection: AsyncConnection, member: int, *, before: int | None, limit: int
 ) -> list[Recorded]:
-    """A person's operations, newest first, those behind operation `before`; by the history index.
+    """A person's operations, newest first, those before operation `before`; by the history index.
 
     Of each member that the person has been the newest few are read, and the newest of all are kept.
     """
@@ -121,7 +121,7 @@ async def history(
     if before is not None:
         recorded_at = await _recorded_at(connection, before)
         if recorded_at is None:
-            return []  # behind what does not exist there is nothing
+            return []  # before what does not exist there is nothing
         asked, place = _EARLIER, {"at": recorded_at, "id": before}
     for each in await same_person(connection, member):
         parameters = {"bucket": bucket_of(each), "member": each, **place}
