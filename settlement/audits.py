@@ -54,7 +54,7 @@ async def answer_for(database: Database, found: Sequence[Finding], *, at: dateti
     if not found:
         return ()
     async with database.writer.begin() as connection:
-        new = await findings.take_down(connection, found, at=at)
+        new = await findings.record(connection, found, at=at)
         for known in new:
             body = {"invariant": known.invariant, "bucket": known.bucket, "what": known.what}
             await record(connection, "ledger.finding", at=at, body=body)
