@@ -239,8 +239,8 @@ class Lanes:
         return taken
 
     def _answer(self, taken: Sequence[Waiting], answers: Sequence[Answer]) -> None:
-        for (_, ticket, place), answer in zip(taken, answers, strict=True):
-            ticket.answer(place, answer)
+        for (_, ticket, index), answer in zip(taken, answers, strict=True):
+            ticket.answer(index, answer)
         self._unanswered -= len(taken)
         if not self._unanswered:
             self._idle.set()

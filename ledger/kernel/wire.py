@@ -77,7 +77,7 @@ class Flight:
         self.statements: list[Statement] = []
 
     def run(self, statement: Statement, *parameters: bytes) -> int:
-        """Add a statement; gives its place among the results. `parameters` are in binary format."""
+        """Add a statement; gives its index among the results. `parameters` are in binary format."""
         self._bind(statement, parameters)
         self.statements.append(statement)
         return len(self.statements) - 1
