@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from bench.load import Load
 from ledger import Burn, Command, batch, store
 from ledger.binary import INFINITY, instant
+from ledger.draft import Answer
 from ledger.escrow import Pools
 from ledger.fence import Calendar, Span
 from ledger.foreseen import Foreseen, foresee
@@ -80,7 +81,7 @@ def _per_operation(size: int) -> float:
     this = at.date().replace(day=1)
     months = {this, (this + timedelta(days=32)).replace(day=1)}
 
-    def post() -> list[batch.Answer]:
+    def post() -> list[Answer]:
         return _result(
             batch.run(
                 wire,
@@ -114,12 +115,12 @@ def _seconds(post: Any, times: int) -> float:
     return (process_time() - started) / times
 
 
-def _result(batch_run: Coroutine[Any, Any, list[batch.Answer]]) -> list[batch.Answer]:
+def _result(batch_run: Coroutine[Any, Any, list[Answer]]) -> list[Answer]:
     """What a coroutine that never waits comes to."""
     try:
         batch_run.send(None)
     except StopIteration as ended:
-        return cast("list[batch.Answer]", ended.value)
+        return cast("list[Answer]", ended.value)
     raise RuntimeError("a canned answer was waited for")
 
 

@@ -16,7 +16,7 @@ from bench.load import Load, Measured, fill, run
 from bench.tpcb import TpcB
 from gateway import garbage
 from gateway.embedded import Addresses
-from ledger import Ledger, fence, proof
+from ledger import Ledger, fence, invariants, proof
 from ledger.kernel.clock import WallClock
 from ledger.kernel.database import Database
 
@@ -64,7 +64,7 @@ async def compare(tpcb: TpcB, addresses: Addresses, *, seconds: int, quick: bool
                 if measured.refused:
                     raise RuntimeError(f"{measured.refused} operations of the load were refused")
                 rounds[name].append(measured)
-        found = await proof.prove(database.writer, proof.INVARIANTS)
+        found = await proof.prove(database.writer, invariants.INVARIANTS)
         if not found.is_ok:
             raise RuntimeError(f"the proof fails after the load: {found.findings[0]}")
     await naive.check(addresses.owner)

@@ -85,6 +85,7 @@ __all__ = [
     "asof",
     "fence",
     "flows",
+    "invariants",
     "leaving",
     "notices",
     "proof",

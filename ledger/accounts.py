@@ -123,6 +123,9 @@ FLOW_CODES: Final = {
 }
 """Operations of flows as blocks write them, for ever; the table `flow_kinds` holds the same."""
 
+REDEEMED_SIGN: Final = {"burn": 1, "burn_return": -1}
+"""How a flow changes the points that a partner redeemed."""
+
 STOCK_SIGN: Final = {
     "release": 1,
     "opening": 1,
@@ -153,3 +156,8 @@ FLOW_IN_SQL: Final = "CASE {} END".format(
     )
 )
 """The operation of the flow that a row with `debit` and `credit` moves, null where it moves none."""
+
+STOCK_SIGN_IN_SQL: Final = "CASE operation {} ELSE 0 END".format(
+    " ".join(f"WHEN '{flow}' THEN {sign}" for flow, sign in STOCK_SIGN.items())
+)
+"""How a row whose `operation` is that of a flow changes the points outstanding (−1, 0, 1)."""

@@ -12,7 +12,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
@@ -30,10 +29,8 @@ from .accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, POINTS, POINTS_KIN
 from .evidence.tables import archived_lines, archived_operations
 from .kernel.ids import bucket_of
 from .kernel.refusals import InvalidInput
-from .outcomes import Balance, Outcome
+from .outcomes import Balance, read_outcome
 from .tables import lines, operations, wallets
-
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
 class Clock(StrEnum):
@@ -73,13 +70,13 @@ async def _recorded(connection: AsyncConnection, member: int, at: datetime) -> B
     whose = {"bucket": bucket_of(member), "member": member}
     last = max((await connection.execute(_LAST, {**whose, "at": at})).all(), key=_place, default=None)
     if last is not None:
-        return _decode(last.outcome).balance
+        return read_outcome(last.id, last.outcome).balance
     # Nothing happened before: then the first operation tells what was brought along.
     found = min((await connection.execute(_FIRST, whose)).all(), key=_place, default=None)
     if found is None:
         return await _present(connection, member)
     effect = await _effect(connection, _ONE, {**whose, "id": found.id, "recorded_at": found.recorded_at})
-    return _plus(_decode(found.outcome).balance, effect, sign=-1)
+    return _plus(read_outcome(found.id, found.outcome).balance, effect, sign=-1)
 
 
 async def _present(connection: AsyncConnection, member: int) -> Balance:

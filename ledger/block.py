@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -107,52 +107,13 @@ class Block:
         self.next_operation += 1
         outcome = _outcome(id_, kind, self.at, balance, command, journal, refused)
         origin = self.origin_of(journal, occurred_at)
-        lines = b""
-        points = reference = 0
         if journal is not None:
-            points, reference = journal.points, journal.hold or journal.reference
-            lines = self._write_lines(id_, member, journal.lines, origin)
-            for line in journal.restocks:
-                self._restock(line)
+            lines = self._write_lines(id_, member, journal, origin)
         elif isinstance(command, PostMoney):
             lines = self._write_money(id_, command)
-        partner = outlet = terms = 0
-        principal = key = terminal = number = ""
-        digest = items = detail = b""
-        if command is not None:
-            partner, outlet, terms = command.partner, command.outlet, command.terms
-            principal, key, digest, detail = command.principal, command.key, command.digest, command.detail
-            if receipt := getattr(command, "receipt", None):
-                terminal, number = receipt.terminal, receipt.number
-            if sold := getattr(command, "items", ()):
-                items = _encode(sold)
-            if journal is None:
-                reference = getattr(command, "hold", 0)
-        row = operation_row(
-            self.head.bucket,
-            id_,
-            self._recorded_at,
-            self.height,
-            member,
-            partner,
-            outlet,
-            terms,
-            self.period,
-            origin,
-            instant(occurred_at),
-            points,
-            reference,
-            kind,
-            principal,
-            key,
-            terminal,
-            number,
-            "" if refused is None else refused.code,
-            digest,
-            items,
-            detail,
-            _encode(outcome),
-        )
+        else:
+            lines = b""
+        row = self._pack(id_, member, command, journal, origin, occurred_at, outcome)
         salt = next(self._salts)
         self.leaves.append(leaf(salt, row, lines))
         self.operations.append(salted(row, salt))
@@ -166,11 +127,11 @@ class Block:
             return min(self.calendar.period_at(occurred_at), self.period)
         return self.period
 
-    def _write_lines(self, id_: int, member: int, lines: Sequence[Line], origin: int) -> bytes:
+    def _write_lines(self, id_: int, member: int, journal: Journal, origin: int) -> bytes:
         """Pack the lines of a journal, and add them to their flows and stock."""
         rows = []
         bucket, at, period = self.head.bucket, self._recorded_at, self.period
-        for ordinal, line in enumerate(lines):
+        for ordinal, line in enumerate(journal.lines):
             debit, credit, points = line.debit, line.credit, line.points
             issuer, obligor, redeemer = line.issuer, line.obligor, line.redeemer
             tariff, terms = line.tariff, line.terms
@@ -213,6 +174,8 @@ class Block:
                 flow[2] = (flow[2] + term) % HASH_MODULUS
             if sign:
                 self._move_stock(line, sign * points, line.expires_at)
+        for line in journal.restocks:
+            self._restock(line)
         self.lines += rows
         return b"".join(rows)
 
@@ -243,6 +206,58 @@ class Block:
         ]
         self.lines += rows
         return b"".join(rows)
+
+    def _pack(
+        self,
+        id_: int,
+        member: int,
+        command: Command | None,
+        journal: Journal | None,
+        origin: int,
+        occurred_at: datetime,
+        outcome: Outcome,
+    ) -> bytes:
+        """The operation's row: what was asked, what it came to, and what was answered."""
+        points = reference = 0
+        if journal is not None:
+            points, reference = journal.points, journal.hold or journal.reference
+        partner = outlet = terms = 0
+        principal = key = terminal = number = ""
+        digest = items = detail = b""
+        if command is not None:
+            partner, outlet, terms = command.partner, command.outlet, command.terms
+            principal, key, digest, detail = command.principal, command.key, command.digest, command.detail
+            if receipt := getattr(command, "receipt", None):
+                terminal, number = receipt.terminal, receipt.number
+            if sold := getattr(command, "items", ()):
+                items = _encode(sold)
+            if journal is None:
+                reference = getattr(command, "hold", 0)
+        return operation_row(
+            self.head.bucket,
+            id_,
+            self._recorded_at,
+            self.height,
+            member,
+            partner,
+            outlet,
+            terms,
+            self.period,
+            origin,
+            instant(occurred_at),
+            points,
+            reference,
+            outcome.kind,
+            principal,
+            key,
+            terminal,
+            number,
+            "" if outcome.refused is None else outcome.refused.code,
+            digest,
+            items,
+            detail,
+            _encode(outcome),
+        )
 
     def _restock(self, line: Line) -> None:
         """Take points from the month in which they were to expire to the one in which they will."""

@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy import select, text, update
 
 from . import asof, fence, records
-from .batch import Fault, Moved
 from .commands import Command, PassFence, Refused, Settle, Transfer
 from .decide import kind_of
+from .draft import Fault, Moved
 from .driving import drive, drive_all
 from .escrow import Pools
 from .kernel.clock import Clock, DrivenClock

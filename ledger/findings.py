@@ -1,6 +1,6 @@
 """Findings: rows that broke an invariant, written down; their buckets are read-only until a person answers.
 
-A finding is taken down once while it is open, however often the proof runs.
+A finding is recorded once while it is open, however often the proof runs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class NotFenced(Refusal):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A finding as it was taken down. `bucket` is None where no single bucket is to blame."""
+    """A finding as it was recorded. `bucket` is None where no single bucket is to blame."""
 
     id: int
     found_at: datetime
@@ -63,8 +63,8 @@ class Known:
     lifted_because: str | None
 
 
-async def take_down(connection: AsyncConnection, found: Sequence[Finding], *, at: datetime) -> list[Known]:
-    """Write down what is new of `found` and make the buckets it blames read-only; give what was new.
+async def record(connection: AsyncConnection, found: Sequence[Finding], *, at: datetime) -> list[Known]:
+    """Record what is new of `found` and make the buckets it blames read-only; give what was new.
 
     Locks the heads of those buckets first, as a batch does, so nothing is written to one meanwhile.
     """

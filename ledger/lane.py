@@ -17,8 +17,9 @@ from typing import Final
 import structlog
 
 from .allowances import Short
-from .batch import Answer, CalendarOutrun, Fault, run
+from .batch import CalendarOutrun, run
 from .commands import Command
+from .draft import Answer, Fault
 from .escrow import Pools
 from .fence import Calendar
 from .kernel.database import is_server_lost
@@ -238,8 +239,8 @@ class Lanes:
         return taken
 
     def _answer(self, taken: Sequence[Waiting], answers: Sequence[Answer]) -> None:
-        for (_, ticket, place), answer in zip(taken, answers, strict=True):
-            ticket.answer(place, answer)
+        for (_, ticket, index), answer in zip(taken, answers, strict=True):
+            ticket.answer(index, answer)
         self._unanswered -= len(taken)
         if not self._unanswered:
             self._idle.set()

@@ -149,8 +149,8 @@ async def lock(
     hold_members = flight.run(store.HOLD_MEMBERS, *store.of_members(sorted(holds))) if holds else None
     results = await flight.land()
 
-    def rows(place: int | None) -> list[Row]:
-        return [] if place is None else results[place]
+    def rows(index: int | None) -> list[Row]:
+        return [] if index is None else results[index]
 
     loaded = Loaded(
         heads={row[0]: store.head(row) for row in rows(heads)},

@@ -12,7 +12,7 @@ from .dues import Due
 from .kernel.packing import bigints, ints, smallints
 from .kernel.wire import Flight, Statement, Wire
 from .keys import Keys, claim_of
-from .outcomes import Outcome
+from .outcomes import read_outcome
 from .purchases import PURCHASED, Original, Purchases
 from .returned import Mark
 from .store import KEYS, of_keys, of_lots, of_members
@@ -88,7 +88,6 @@ _NUMBERS: Final = 8
 """How many columns of `_ORIGINALS` are integers; then come four texts and two packed values."""
 
 _decode_items: Final = msgspec.msgpack.Decoder(tuple[Item, ...]).decode
-_decode_outcome: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 Backward = ReturnPurchase | Reverse
 _BACKWARD: Final = frozenset({ReturnPurchase, Reverse})
@@ -200,7 +199,7 @@ def _original(row: tuple[Any, ...]) -> tuple[int, Original]:
         is_refused=bool(refusal),
         hold=hold,
         items=_decode_items(items) if items else (),
-        slices=_decode_outcome(outcome).slices,
+        slices=read_outcome(id_, outcome).slices,
     )
 
 

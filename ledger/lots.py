@@ -14,7 +14,7 @@ Turn = tuple[int, int]
 """A lot's place in the order in which lots are spent: when it expires, in microseconds, and its id."""
 
 NONE_LEFT: Final[Turn] = (INFINITY, 0)
-"""The turn behind all lots."""
+"""The turn after all lots."""
 
 
 class Lot(msgspec.Struct, gc=False):

@@ -13,11 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .evidence.tables import archived_operations
 from .kernel.ids import BUCKETS, bucket_of
 from .keys import Keys
-from .outcomes import Balance, Outcome
+from .outcomes import Balance, Outcome, read_outcome
 from .purchases import PURCHASED
 from .tables import heads, keys, operations, wallets
-
-_decode: Final = msgspec.msgpack.Decoder(Outcome).decode
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -114,7 +112,7 @@ async def outlet_of(connection: AsyncConnection, recorded: Recorded) -> int:
 async def history(
     connection: AsyncConnection, member: int, *, before: int | None, limit: int
 ) -> list[Recorded]:
-    """A person's operations, newest first, those behind operation `before`; by the history index.
+    """A person's operations, newest first, those before operation `before`; by the history index.
 
     Of each member that the person has been the newest few are read, and the newest of all are kept.
     """
@@ -123,7 +121,7 @@ async def history(
     if before is not None:
         recorded_at = await _recorded_at(connection, before)
         if recorded_at is None:
-            return []  # behind what does not exist there is nothing
+            return []  # before what does not exist there is nothing
         asked, place = _EARLIER, {"at": recorded_at, "id": before}
     for each in await same_person(connection, member):
         parameters = {"bucket": bucket_of(each), "member": each, **place}
@@ -279,5 +277,5 @@ def _is_open() -> Any:
 
 
 def _recorded(row: Any) -> Recorded:
-    outcome = msgspec.structs.replace(_decode(row.outcome), detail=row.detail)
+    outcome = msgspec.structs.replace(read_outcome(row.id, row.outcome), detail=row.detail)
     return Recorded(*(*row[:-1], outcome))

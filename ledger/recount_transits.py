@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .evidence.recount import Flaw
 from .outcomes import read_outcome
-from .transits import Part, Transit
+from .transits import Transit, unpacked
 
 _TRANSITS: Final = text("""
     SELECT id, t.kind, t.member, t.to_member, t.opened_at, t.state, t.refusal, t.points, t.parts,
@@ -38,8 +37,6 @@ _SURVIVORS: Final = text("""
     ORDER BY bucket, member
 """)
 
-_decode_parts: Final = msgspec.msgpack.Decoder(tuple[Part, ...]).decode
-
 
 async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     """Transits that are not what their operations sent off, or not as they were concluded.
@@ -55,11 +52,7 @@ async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
             differing = list(_differing(row))
             for what in differing:
                 yield Flaw(row.id >> 56, f"transit {row.id}: {what}")
-            if (
-                row.due is not None
-                and not differing
-                and (was := _decode_parts(row.parts)[0].lot) != row.original
-            ):
+            if row.due is not None and not differing and (was := unpacked(row.parts)[0].lot) != row.original:
                 yield Flaw(
                     row.due >> 56,
                     f"due of operation {row.due}: of operation {row.original}; it came for {was}",
@@ -107,5 +100,5 @@ def _state(ended_by: str | None) -> str:
 
 
 def _balance(row: Any) -> int:
-    parts = _decode_parts(row.parts)
+    parts = unpacked(row.parts)
     return Transit(row.id, row.kind, row.member, row.to_member, row.opened_at, parts).balance

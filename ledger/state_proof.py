@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from ledger.accounts import AVAILABLE, CANCELLED, CLAWBACK_DUE, HELD, IN_TRANSIT, PENDING, REDEEMED
+
 _CLOCKS_DIFFER_BY: Final = "interval '10 minutes'"
 """Clocks of machines are a moment apart; a driven clock is one."""
+
+_IN_LOTS: Final = f"({PENDING}, {AVAILABLE})"
+"""The accounts whose points lie in lots."""
 
 _SEQUENCE: Final = "((1::bigint << 56) - 1)"
 _MAKER: Final = f"(({{lot}} >> 56 << 56) | (({{lot}} & {_SEQUENCE}) >> 15))"
@@ -20,7 +25,7 @@ OF_HISTORY: Final = (
     (
         "lot_lines",
         "every lot has the points, the member, the issuer and the tariff of the lines that name it",
-        """
+        f"""
         SELECT (id >> 56)::smallint,
                format('lot %s of member %s: %s pending, %s available, issuer %s, tariff %s; '
                       'its lines: member %s, %s, %s, issuer %s, tariff %s', id,
@@ -28,20 +33,22 @@ OF_HISTORY: Final = (
                       m.member, m.pending, m.available, m.issuer, m.tariff)
         FROM lots l
         FULL JOIN (
-            SELECT lot AS id, min(CASE WHEN debit IN (2, 3) THEN debit_owner ELSE credit_owner END) AS member,
-                   sum((credit = 2)::int * amount - (debit = 2)::int * amount) AS pending,
-                   sum((credit = 3)::int * amount - (debit = 3)::int * amount) AS available,
+            SELECT lot AS id,
+                   min(CASE WHEN debit IN {_IN_LOTS} THEN debit_owner ELSE credit_owner END) AS member,
+                   sum((credit = {PENDING})::int * amount - (debit = {PENDING})::int * amount) AS pending,
+                   sum((credit = {AVAILABLE})::int * amount - (debit = {AVAILABLE})::int * amount)
+                       AS available,
                    min(issuer) AS issuer, min(tariff) AS tariff
-            FROM lines WHERE lot <> 0 AND (debit IN (2, 3) OR credit IN (2, 3)) GROUP BY lot
+            FROM lines WHERE lot <> 0 AND (debit IN {_IN_LOTS} OR credit IN {_IN_LOTS}) GROUP BY lot
         ) m USING (id)
         WHERE (l.bucket, l.member, l.pending, l.available, l.issuer, l.tariff)
               IS DISTINCT FROM (id >> 56, m.member, m.pending, m.available, m.issuer, m.tariff)
-        """,
+        """,  # noqa: S608 - constants of the chart of accounts
     ),
     (
         "slice_lines",
         "every slice is what its hold pinned, captured what its lines say, and what is left is its lot's",
-        """
+        f"""
         SELECT (hold >> 56)::smallint,
                format('slice %s of hold %s: member %s, lot %s, issuer %s, obligor %s, tariff %s, '
                       '%s points, %s captured, %s released; its lines: member %s, lot %s, issuer %s, '
@@ -51,18 +58,18 @@ OF_HISTORY: Final = (
         FROM slices s
         FULL JOIN (SELECT operation AS hold, ordinal, debit_owner AS member, lot, issuer, tariff,
                           amount AS points
-                   FROM lines WHERE debit = 3 AND credit = 4) a USING (hold, ordinal)
+                   FROM lines WHERE debit = {AVAILABLE} AND credit = {HELD}) a USING (hold, ordinal)
         LEFT JOIN (SELECT o.reference, l.lot, sum(l.amount) AS points
                    FROM lines l
                    JOIN operations o
                      ON o.bucket = l.bucket AND o.id = l.operation AND o.recorded_at = l.recorded_at
-                   WHERE l.debit = 4 AND l.credit = 6 GROUP BY 1, 2) c
+                   WHERE l.debit = {HELD} AND l.credit = {REDEEMED} GROUP BY 1, 2) c
             ON c.reference = s.hold AND c.lot = s.lot
         LEFT JOIN (SELECT o.reference, array_agg(DISTINCT l.obligor) AS obligors
                    FROM lines l
                    JOIN operations o
                      ON o.bucket = l.bucket AND o.id = l.operation AND o.recorded_at = l.recorded_at
-                   WHERE l.debit = 4 GROUP BY 1) d ON d.reference = s.hold
+                   WHERE l.debit = {HELD} GROUP BY 1) d ON d.reference = s.hold
         LEFT JOIN holds h ON h.bucket = s.bucket AND h.id = s.hold
         LEFT JOIN lots t ON t.bucket = s.bucket AND t.member = s.member AND t.id = s.lot
         WHERE (s.bucket, s.member, s.lot, s.issuer, s.tariff, s.points)
@@ -73,7 +80,7 @@ OF_HISTORY: Final = (
            OR CASE WHEN s.captured + s.released < s.points
                    THEN (s.obligor, s.expires_at) <> (t.obligor, t.expires_at)
                    ELSE s.obligor <> ALL (d.obligors) OR s.expires_at > t.expires_at END
-        """,
+        """,  # noqa: S608 - constants of the chart of accounts
     ),
     (
         "due_lines",
@@ -87,7 +94,8 @@ OF_HISTORY: Final = (
                       l.points, l.member, l.lot, l.issuer, l.obligor, l.tariff)
         FROM dues d
         FULL JOIN (SELECT operation, debit_owner AS member, lot, issuer, obligor, tariff, amount AS points
-                   FROM lines WHERE debit = 5 AND credit IN (8, 10)) l USING (operation)
+                   FROM lines WHERE debit = {CLAWBACK_DUE} AND credit IN ({CANCELLED}, {IN_TRANSIT})) l
+            USING (operation)
         WHERE (d.bucket, d.member, d.issuer, d.obligor, d.tariff, d.points)
               IS DISTINCT FROM (operation >> 56, l.member, l.issuer, l.obligor, l.tariff, l.points)
            OR l.lot <> 0 AND d.original <> {maker_of("l.lot")}

@@ -386,7 +386,7 @@ flow_kinds = Table(
 )
 
 flows_now = table("flows_now", *(column(c.name, c.type) for c in flows.columns))
-"""A view: `flows` and what the blocks behind it have moved."""
+"""A view: `flows` and what the blocks since have moved."""
 
 STOCK_CELL: Final = ("bucket", "issuer", "obligor", "tariff", "issue_month", "expiry_month")
 
@@ -406,7 +406,7 @@ stock = Table(
 )
 
 stock_now = table("stock_now", *(column(c.name, c.type) for c in stock.columns))
-"""A view: `stock` and what the blocks behind it have moved."""
+"""A view: `stock` and what the blocks since have moved."""
 
 stock_at_fence = Table(
     "stock_at_fence",

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from .binary import instant, point_in_time
 from .kernel.packing import bigints, byteas, instants, texts
 from .kernel.wire import Flight, Statement, Wire
 from .store import of_members, update_of_all
-from .transits import Conclusion, Part, State, Transit, packed
-
-_decode: Final = msgspec.msgpack.Decoder(tuple[Part, ...]).decode
+from .transits import Conclusion, State, Transit, packed, unpacked
 
 _LOAD: Final = Statement(
     "transits",
@@ -59,7 +55,7 @@ def _transit(row: tuple[bytes, ...]) -> Transit:
         int.from_bytes(member),
         int.from_bytes(to_member),
         point_in_time(int.from_bytes(opened_at, signed=True)),
-        _decode(parts),
+        unpacked(parts),
         _STATES[state],
         refusal.decode(),
     )

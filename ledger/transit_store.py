@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .kernel.ids import bucket_of
 from .tables import transits
-from .transits import Part, Transit
-
-_decode: Final = msgspec.msgpack.Decoder(tuple[Part, ...]).decode
+from .transits import Transit, unpacked
 
 
 async def transit(connection: AsyncConnection, id_: int) -> Transit | None:
@@ -47,4 +44,4 @@ def _transits(rows: Iterable[Any]) -> list[Transit]:
 
 def _transit(row: Any) -> Transit:
     id_, kind, member, to_member, opened_at, parts, state, refusal = row
-    return Transit(id_, kind, member, to_member, opened_at, _decode(parts), state, refusal)
+    return Transit(id_, kind, member, to_member, opened_at, unpacked(parts), state, refusal)

@@ -16,8 +16,6 @@ from .accounts import CLAWBACK_DUE
 Kind = Literal["transfer", "merge"]
 State = Literal["open", "arrived", "returned"]
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-
 
 class Part(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """Points of one lot on their way, with everything that their lot at the end inherits.
@@ -63,14 +61,23 @@ class Transit(msgspec.Struct, frozen=True, gc=False):
         return 2 * self.points - sum(part.points for part in self.parts)
 
 
-def packed(parts: tuple[Part, ...]) -> bytes:
-    """The parts as a transit keeps them."""
-    return _encode(parts)
-
-
 class Conclusion(msgspec.Struct, frozen=True, gc=False):
     """How a transit ended: the points arrived, or went back for the reason of that code."""
 
     transfer: int
     state: State
     refusal: str = ""
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(tuple[Part, ...]).decode
+
+
+def packed(parts: tuple[Part, ...]) -> bytes:
+    """The parts as a transit keeps them."""
+    return _encode(parts)
+
+
+def unpacked(parts: bytes) -> tuple[Part, ...]:
+    """The parts that a transit keeps. Raises `msgspec.DecodeError` for bytes that are none."""
+    return _decode(parts)

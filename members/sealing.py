@@ -12,9 +12,10 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ledger.kernel.encryption import decrypt, encrypt
+
 from .keys import KEY_BYTES, MasterKeys
 
-_NONCE_BYTES: Final = 12
 _WRAP: Final = "wrap"
 
 
@@ -43,21 +44,21 @@ class MemberKey:
     def unwrap(cls, keys: MasterKeys, member: int, wrapped: WrappedKey) -> MemberKey:
         """The key as it was before `wrap`; `InvalidTag` if it was wrapped for another member."""
         master = AESGCM(keys.derive(_WRAP, wrapped.version))
-        return cls(member, _open(master, wrapped.ciphertext, _bound_to(member, _WRAP)))
+        return cls(member, decrypt([master], wrapped.ciphertext, _bound_to(member, _WRAP)))
 
     def wrap(self, keys: MasterKeys) -> WrappedKey:
         """This key under the current master key."""
         master = AESGCM(keys.derive(_WRAP, keys.current))
-        ciphertext = _seal(master, self._key, _bound_to(self._member, _WRAP))
+        ciphertext = encrypt(master, self._key, _bound_to(self._member, _WRAP))
         return WrappedKey(version=keys.current, ciphertext=ciphertext)
 
     def seal(self, name: str, value: bytes) -> bytes:
         """`value` encrypted and bound to the member and to the field `name`."""
-        return _seal(self._cipher, value, _bound_to(self._member, name))
+        return encrypt(self._cipher, value, _bound_to(self._member, name))
 
     def open(self, name: str, sealed: bytes) -> bytes:
         """What `seal` was given; raises `InvalidTag` if a byte, the member or the field differs."""
-        return _open(self._cipher, sealed, _bound_to(self._member, name))
+        return decrypt([self._cipher], sealed, _bound_to(self._member, name))
 
     def __repr__(self) -> str:
         return "MemberKey(…)"
@@ -65,12 +66,3 @@ class MemberKey:
 
 def _bound_to(member: int, name: str) -> bytes:
     return f"{name}:{member}".encode()
-
-
-def _seal(cipher: AESGCM, value: bytes, context: bytes) -> bytes:
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, value, context)
-
-
-def _open(cipher: AESGCM, sealed: bytes, context: bytes) -> bytes:
-    return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)

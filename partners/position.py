@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import flows
+from ledger.accounts import REDEEMED_SIGN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,9 @@ async def position(connection: AsyncConnection, partner: int, *, period: int) ->
             issued += flow.points * _ISSUED.get(flow.operation, 0)
             pending += flow.points * _PENDING.get(flow.operation, 0)
         if flow.redeemer == partner:
-            redeemed += flow.points * _REDEEMED.get(flow.operation, 0)
+            redeemed += flow.points * REDEEMED_SIGN.get(flow.operation, 0)
     return Position(period=period, issued=issued, pending=pending, redeemed=redeemed)
 
 
 _ISSUED = {"release": 1, "claw_back": -1}
 _PENDING = {"earn_pending": 1, "cancel_pending": -1}
-_REDEEMED = {"burn": 1, "burn_return": -1}

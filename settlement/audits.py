@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import findings
-from ledger import proof as points
+from ledger import invariants as points
 from ledger.findings import Known, NotFenced, ProofFails
 from ledger.kernel.database import Database
 from ledger.proof import Finding, Invariant, Proof, prove
@@ -54,7 +54,7 @@ async def answer_for(database: Database, found: Sequence[Finding], *, at: dateti
     if not found:
         return ()
     async with database.writer.begin() as connection:
-        new = await findings.take_down(connection, found, at=at)
+        new = await findings.record(connection, found, at=at)
         for known in new:
             body = {"invariant": known.invariant, "bucket": known.bucket, "what": known.what}
             await record(connection, "ledger.finding", at=at, body=body)

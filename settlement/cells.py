@@ -10,29 +10,10 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Final
 
 import msgspec
 
-OUTSTANDING: Final = {
-    "release": 1,
-    "opening": 1,
-    "burn": -1,
-    "burn_return": 1,
-    "claw_back": -1,
-    "recover": -1,
-    "expire": -1,
-    "adjust": 1,
-    "adjust_down": -1,
-    "novate_in": 1,
-    "novate_out": -1,
-    "transfer_in": 1,
-    "transfer_out": -1,
-}
-"""How an operation changes the points owed to members. Pending points are not yet owed."""
-
-REDEEMED: Final = {"burn": 1, "burn_return": -1}
-"""How an operation changes the points redeemed; late burns and upheld disputes are among them."""
+from ledger.accounts import REDEEMED_SIGN, STOCK_SIGN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -56,12 +37,12 @@ class Cell:
     @property
     def outstanding(self) -> int:
         """The change of the obligor's points owed to members."""
-        return OUTSTANDING.get(self.operation, 0) * self.points
+        return STOCK_SIGN.get(self.operation, 0) * self.points
 
     @property
     def redeemed(self) -> int:
         """The change of the points redeemed at the redeemer."""
-        return REDEEMED.get(self.operation, 0) * self.points
+        return REDEEMED_SIGN.get(self.operation, 0) * self.points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

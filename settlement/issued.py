@@ -26,7 +26,7 @@ async def statements(
 ) -> list[Statement]:
     """Statements in the order of period and partner; of all periods or partners where one is None.
 
-    At most `most` of them, of periods behind the ordinal `after`.
+    At most `most` of them, of periods after the ordinal `after`.
     """
     rows = await store.statements(connection, period=period, partner=partner, after=after, most=most)
     return [of_row(row) for row in rows]

@@ -17,7 +17,7 @@ from ledger.commands import MoneyLine
 from ledger.kernel.ids import OPERATOR
 from ledger.kernel.rounding import half_even
 
-from .cells import REDEEMED, Cell, Holding
+from .cells import Cell, Holding
 from .prices import Prices, Tariff
 
 MEMO: Final = (accounts.MEMO_OUTSTANDING, accounts.MEMO_CLAIM)
@@ -276,7 +276,7 @@ def _fees(period: int, cells: Iterable[Cell], prices: Prices) -> Iterator[Moveme
     """The operator's fee on what a redeemer is reimbursed; nobody pays it on its own points."""
     redeemed: dict[tuple[int, int, int, int], int] = defaultdict(int)
     for cell in cells:
-        if cell.operation in REDEEMED and cell.obligor != cell.redeemer:
+        if cell.operation in accounts.REDEEMED_SIGN and cell.obligor != cell.redeemer:
             redeemed[cell.obligor, cell.redeemer, cell.tariff, cell.terms] += cell.redeemed
     for (obligor, redeemer, tariff, terms), points in sorted(redeemed.items()):
         value = points * prices.tariffs[tariff].redemption_value_micro

@@ -80,7 +80,7 @@ class Period:
 async def periods(
     connection: AsyncConnection, *, at: datetime, after: int = 0, most: int | None = None
 ) -> list[Period]:
-    """At most `most` periods behind the ordinal `after` that have begun by `at`, in order."""
+    """At most `most` periods after the ordinal `after` that have begun by `at`, in order."""
     calendar = await fence.load_calendar(connection)
     begun = [span for span in calendar.spans if span.starts_at <= at] if calendar else []
     spans = [span for span in begun if span.period > after][:most]

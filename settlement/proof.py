@@ -7,13 +7,13 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import accounts
-from ledger.accounts import FLOW_IN_SQL, POINTS, RESERVE, SETTLE
+from ledger.accounts import FLOW_IN_SQL, POINTS, RESERVE, SETTLE, STOCK_SIGN_IN_SQL
 from ledger.kernel.ids import OPERATOR, TREASURY
 from ledger.proof import Finding, Invariant, by_query, by_recount
 from partners import Funding
 
 from . import papers_proof, store
-from .cells import OUTSTANDING, digest
+from .cells import digest
 from .periods import Stage
 
 _CELL: Final = "period, operation, issuer, obligor, redeemer, tariff, terms, origin_period"
@@ -22,7 +22,6 @@ _CELL_NAMED: Final = """
     format('period %s: %s of issuer %s, obligor %s, redeemer %s, tariff %s differs by %s',
            period, operation, issuer, obligor, redeemer, tariff, sum(points))
 """
-_SIGNS: Final = " ".join(f"WHEN '{operation}' THEN {sign}" for operation, sign in OUTSTANDING.items())
 _STAGES: Final = ", ".join(f"'{stage}'" for stage in Stage if stage is not Stage.OPEN)
 _FROZEN: Final = "(SELECT period FROM period_stages WHERE stage = 'FROZEN')"
 _POSTED: Final = "(SELECT max(period) FROM period_stages WHERE stage = 'RECONCILING')"
@@ -151,7 +150,7 @@ INVARIANTS: Final = (
         "opening points and what moved them make the closing points",
         f"""
         SELECT NULL::smallint, format('period %s, obligor %s: differs by %s', period, obligor, sum(points))
-        FROM (SELECT period, obligor, points * CASE operation {_SIGNS} ELSE 0 END AS points FROM cells
+        FROM (SELECT period, obligor, points * {STOCK_SIGN_IN_SQL} AS points FROM cells
               UNION ALL SELECT period, obligor, -points FROM frozen_stock
               UNION ALL SELECT period + 1, obligor, points FROM frozen_stock
                         WHERE period + 1 IN {_FROZEN}) AS both_ways

@@ -158,7 +158,7 @@ async def statements(
     after: int = 0,
     most: int | None = None,
 ) -> list[StatementRow]:
-    """At most `most` statements of periods behind `after`, by period and partner; of all when one is None."""
+    """At most `most` statements of periods past `after`, by period and partner; of all when one is None."""
     table = tables.statements
     query = _of(
         select(table).order_by(table.c.period, table.c.partner), table, None if period is None else (period,)

@@ -94,7 +94,7 @@ async def _archive(settings: Settings, month: date, folder: Path) -> Archived:
                 await connection.execution_options(isolation_level="REPEATABLE READ")
                 await _check_closed(connection, month)
                 exported = await archive.export(connection, month, folder)
-            return await archive.lay_away(owner, month, exported, by=who(), at=at)
+            return await archive.detach(owner, month, exported, by=who(), at=at)
     except (archive.MonthNotArchivable, NotGenuine, ArchiveExtraMissing) as reason:
         raise Unable(f"Nothing was archived: {reason}.") from None
     except FileExistsError:

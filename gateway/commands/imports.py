@@ -199,7 +199,7 @@ class _Job:
         return totals, control, (rows - refused, refused)
 
     def _chunks(self, *, after: int) -> Iterator[Chunk]:
-        """The file's chunks behind a row, telling how far it has been read."""
+        """The file's chunks after a row, telling how far it has been read."""
         size = self._stream.seek(0, 2)
         self._stream.seek(0)
         task = self._progress.add_task("Reading", total=size)

@@ -6,9 +6,7 @@ time, and stays published until the last token it signed is dead.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc.jwk import ECKey
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledger.kernel.encryption import decrypt, encrypt
 from partners.clients import TOKEN_LIFETIME
 
 from . import store
@@ -31,8 +30,6 @@ KEY_SET_MAX_AGE: Final = timedelta(minutes=5)
 
 PUBLISHED_AHEAD: Final = 2 * KEY_SET_MAX_AGE
 PUBLISHED_AFTER: Final = 2 * TOKEN_LIFETIME
-
-_NONCE_BYTES: Final = 12
 
 
 class KeySealer:
@@ -53,16 +50,14 @@ class KeySealer:
 
     def seal(self, kid: str, private: bytes) -> bytes:
         """The nonce and the ciphertext, bound to the key's id."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._ciphers[0].encrypt(nonce, private, kid.encode())
+        return encrypt(self._ciphers[0], private, kid.encode())
 
     def open(self, kid: str, sealed: bytes) -> bytes:
         """The private key. Raises `ValueError` if it was sealed under none of these keys."""
-        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        for cipher in self._ciphers:
-            with suppress(InvalidTag):
-                return cipher.decrypt(nonce, ciphertext, kid.encode())
-        raise ValueError("the token signing keys were sealed under another master key")
+        try:
+            return decrypt(self._ciphers, sealed, kid.encode())
+        except InvalidTag:
+            raise ValueError("the token signing keys were sealed under another master key") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ _KIND: Final = "KnownFinding"
 OnlyOpen = Annotated[bool, strawberry.argument(description="Leave out those that were lifted.")]
 
 
-@strawberry.type(description="A row that broke an invariant, as it was taken down when it was found.")
+@strawberry.type(description="A row that broke an invariant, as it was recorded when it was found.")
 class KnownFinding:
     """A finding with its answer."""
 

@@ -71,7 +71,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archived:
-    """A month that was laid away, and how much of it there was."""
+    """A month that was archived, and how much of it there was."""
 
     month: date
     operations: int
@@ -87,7 +87,7 @@ async def periods_in(connection: AsyncConnection, month: date) -> list[int]:
 
 
 async def check(connection: AsyncConnection, month: date) -> list[int]:
-    """The periods with rows in `month`. Raises `MonthNotArchivable` unless it may be laid away."""
+    """The periods with rows in `month`. Raises `MonthNotArchivable` unless it may be archived."""
     periods = await periods_in(connection, month)
     if not periods:
         raise MonthNotArchivable(f"nothing was written in {month:%Y-%m}")
@@ -165,7 +165,7 @@ def _make(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=False)
 
 
-async def lay_away(owner: AsyncEngine, month: date, exported: Exported, *, by: str, at: datetime) -> Archived:
+async def detach(owner: AsyncEngine, month: date, exported: Exported, *, by: str, at: datetime) -> Archived:
     """Take a month that was exported out of the partitions, in one transaction.
 
     Partitions are detached under a lock that is waited for a moment at a time, with a pause between, so
@@ -185,7 +185,7 @@ async def lay_away(owner: AsyncEngine, month: date, exported: Exported, *, by: s
 
 
 async def archived(connection: AsyncConnection) -> list[Archived]:
-    """The months laid away, in order."""
+    """The months that were archived, in order."""
     query = select(archives.c.month, archives.c.operations, archives.c.lines, archives.c.blocks)
     return [Archived(**row._asdict()) for row in await connection.execute(query.order_by(archives.c.month))]
 

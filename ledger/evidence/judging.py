@@ -23,7 +23,7 @@ _ALL_BITS: Final = (1 << 64) - 1
 class Expected(msgspec.Struct, frozen=True):
     """What the block before says of the next: its height, its first operation, what it links to.
 
-    `previous` is None behind a block that is missing: nobody knows what it was. `next_previous` is
+    `previous` is None after a block that is missing: nobody knows what it was. `next_previous` is
     what the block after it links to, or the bucket's head.
     """
 

@@ -122,7 +122,7 @@ class Recount:
     def _rest(
         self, head: Any, height: int, previous: bytes | None, strays: list[int], history: BucketHistory
     ) -> list[str]:
-        """What is behind the last block, and in none."""
+        """What is after the last block, and in none."""
         found = []
         if (height, previous) != (head.height, bytes(head.hash)):
             found.append(f"head says height {head.height}, the last block is {height}")
@@ -149,7 +149,7 @@ class _Rows:
         self._rows: deque[Any] = deque()
 
     async def head(self) -> Any | None:
-        """The next row, None behind the last."""
+        """The next row, None after the last."""
         while not self._rows:
             page = await anext(self._pages, None)
             if page is None:
@@ -194,7 +194,7 @@ async def _members(
 
 
 def _compare(value: int, low: int, high: int) -> int:
-    """−1 before, 0 within, 1 behind the range from `low` to `high`."""
+    """−1 before, 0 within, 1 after the range from `low` to `high`."""
     return -1 if value < low else 1 if value > high else 0
 
 

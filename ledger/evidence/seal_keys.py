@@ -6,9 +6,7 @@ newest key signs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,13 +17,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ledger.kernel.encryption import decrypt, encrypt
+
 from .seal import Seal, key_id_of
 from .tables import seal_keys
 
 PURPOSE: Final = "ledger/seal-keys"
 """What the key that encrypts them is derived from the master key for."""
 
-_NONCE_BYTES: Final = 12
 _MAKING: Final = 0x7365616C6B
 """The advisory lock of whoever makes a key: «sealk» in hexadecimal."""
 
@@ -76,18 +75,18 @@ class SealKeys:
     async def _make(self, connection: AsyncConnection, *, at: datetime) -> Signer:
         private = Ed25519PrivateKey.generate()
         public = private.public_key().public_bytes_raw()
-        key_id, nonce = key_id_of(public), os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._ciphers[0].encrypt(nonce, private.private_bytes_raw(), key_id.encode())
+        key_id = key_id_of(public)
+        sealed = encrypt(self._ciphers[0], private.private_bytes_raw(), key_id.encode())
         await connection.execute(
             insert(seal_keys).values(key_id=key_id, public=public, sealed=sealed, made_at=at)
         )
         return Signer(key_id, private)
 
     def _open(self, key_id: str, sealed: bytes) -> bytes:
-        for cipher in self._ciphers:
-            with suppress(InvalidTag):
-                return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key_id.encode())
-        raise SealKeysSealed("the key that signs seals was encrypted under another master key")
+        try:
+            return decrypt(self._ciphers, sealed, key_id.encode())
+        except InvalidTag:
+            raise SealKeysSealed("the key that signs seals was encrypted under another master key") from None
 
 
 async def public_keys(connection: AsyncConnection) -> Mapping[str, bytes]:

@@ -1,4 +1,4 @@
-"""The tables of evidence: findings and who lifted them, seals and their keys, months laid away."""
+"""The tables of evidence: findings and who lifted them, seals and their keys, months archived."""
 
 from __future__ import annotations
 

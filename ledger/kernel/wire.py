@@ -66,7 +66,7 @@ class Statement:
 
 
 class Flight:
-    """Statements on their way together. On an error none of those behind it is run."""
+    """Statements on their way together. On an error none of those after it is run."""
 
     __slots__ = ("_parts", "_prepared", "_wire", "statements")
 
@@ -77,7 +77,7 @@ class Flight:
         self.statements: list[Statement] = []
 
     def run(self, statement: Statement, *parameters: bytes) -> int:
-        """Add a statement; gives its place among the results. `parameters` are in binary format."""
+        """Add a statement; gives its index among the results. `parameters` are in binary format."""
         self._bind(statement, parameters)
         self.statements.append(statement)
         return len(self.statements) - 1
@@ -94,7 +94,7 @@ class Flight:
             self._prepared.add(name)
             sql = statement.sql.encode()
             self._parts += (
-                # One of that name may be there from a flight that failed behind it.
+                # One of that name may be there from a flight that failed after it.
                 _HEADER.pack(b"C", len(name) + 6) + b"S" + name + b"\0",
                 _HEADER.pack(b"P", len(name) + len(sql) + 8) + name + b"\0" + sql + b"\0\0\0",
             )
@@ -219,7 +219,7 @@ class Wire(asyncio.Protocol):
         del received[:at]
 
     def _read_rows(self, at: int, size: int, end: int) -> int:
-        """Read the row at `at`, and those of its width behind it; gives where they end."""
+        """Read the row at `at`, and those of its width after it; gives where they end."""
         received = self._received
         layout = self._statements[len(self._results)].layout
         if layout is None:

@@ -51,7 +51,7 @@ class Chunk:
 
 
 def chunks(stream: BinaryIO, format_: Format, *, size: int, after: int = 0) -> Iterator[Chunk]:
-    """The file behind the row `after`, in chunks of `size` members, one at a time in memory.
+    """The file past the row `after`, in chunks of `size` members, one at a time in memory.
 
     Raises `InvalidInput` when its header cannot be read.
     """

@@ -73,7 +73,7 @@ async def find_import(connection: AsyncConnection, id_: int) -> Import | None:
 
 
 def check_step(known: Import, *, after: int) -> None:
-    """Raise `ImportOutOfStep` unless rows behind `after` are the next ones."""
+    """Raise `ImportOutOfStep` unless rows past `after` are the next ones."""
     if known.done != after or known.ended_at is not None:
         raise ImportOutOfStep(known)
 
@@ -86,7 +86,7 @@ async def imports(connection: AsyncConnection, *, before: int | None, first: int
 async def outcomes(
     connection: AsyncConnection, import_: int, *, after: int, first: int, refused_only: bool = False
 ) -> list[RowOutcome]:
-    """What became of the rows behind `after`, in the order of the file."""
+    """What became of the rows past `after`, in the order of the file."""
     return await store.rows_after(connection, import_, after, first=first, refused_only=refused_only)
 
 

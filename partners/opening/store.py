@@ -114,7 +114,7 @@ async def add_rows(connection: AsyncConnection, id_: int, rows: Sequence[RowOutc
 async def rows_after(
     connection: AsyncConnection, id_: int, after: int, *, first: int, refused_only: bool
 ) -> list[RowOutcome]:
-    """At most `first` outcomes behind a row, by the primary key or that of refusals."""
+    """At most `first` outcomes after a row, by the primary key or that of refusals."""
     query = (
         select(import_rows)
         .where(import_rows.c["import"] == id_, import_rows.c.row > after)

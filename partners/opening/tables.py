@@ -38,7 +38,7 @@ imports: Final = Table(
     Column("control", JSONB, nullable=False),
     UniqueConstraint("source", "file", name="uq_imports_source_file"),
 )
-"""`done` is the last row that was looked at: an import goes on behind it."""
+"""`done` is the last row that was looked at: an import goes on after it."""
 
 import_rows: Final = Table(
     "import_rows",

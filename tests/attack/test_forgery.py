@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from ledger import Ledger, proof
+from ledger import Ledger, invariants, proof
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from tests.ledger import proving
@@ -67,7 +67,7 @@ async def test_what_was_added_by_hand_is_found(database: Database, urls: Urls, f
 
     await _add_by_hand(urls, table, changed)
 
-    result = await proof.prove(database.writer, proof.INVARIANTS)
+    result = await proof.prove(database.writer, invariants.INVARIANTS)
     assert not result.is_ok
     assert {finding.bucket for finding in result.findings} & {BUCKET, 99}
 

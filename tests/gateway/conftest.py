@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.services import Services, open_services
 from gateway.settings import Settings
-from ledger import proof
+from ledger import invariants, proof
 from settlement import proof as money_proof
 from tests.gateway.coalition import Coalition, a_coalition
 from tests.servers import Urls
@@ -64,6 +64,6 @@ async def coalition(services: Services) -> AsyncIterator[Coalition]:
     """A coalition; the proof must hold after whatever a test did."""
     made = await a_coalition(services)
     yield made
-    everything = (*proof.INVARIANTS, *money_proof.INVARIANTS)
+    everything = (*invariants.INVARIANTS, *money_proof.INVARIANTS)
     found = await proof.prove(services.database.writer, everything)
     assert found.is_ok, found.findings

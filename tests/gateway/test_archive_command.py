@@ -1,4 +1,4 @@
-"""A month laid away from the command line, and recounted from its files."""
+"""A month archived from the command line, and recounted from its files."""
 
 from __future__ import annotations
 

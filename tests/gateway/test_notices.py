@@ -16,7 +16,7 @@ from gateway.schema.node import global_id
 from gateway.services import Services, open_services
 from gateway.settings import Settings
 from gateway.unable import Unable
-from ledger import proof
+from ledger import invariants, proof
 from partners import Terms, make_agreement
 from tests.gateway.coalition import BY, Coalition, a_burn, a_coalition, a_key, an_earn
 from tests.gateway.conftest import name_in_environment
@@ -65,7 +65,7 @@ async def test_what_is_armed_expires_when_the_notice_has_run_and_not_before(
     assert burned["userErrors"] == []
     await noticing.services.ledger.advance(ends_at)
     assert await available(noticing) == 0
-    found = await proof.prove(noticing.services.database.writer, proof.INVARIANTS)
+    found = await proof.prove(noticing.services.database.writer, invariants.INVARIANTS)
     assert found.is_ok, found.findings
 
 

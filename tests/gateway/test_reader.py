@@ -35,7 +35,7 @@ OWNED = {
 """What a row of a view has for its partner."""
 
 LAID_AWAY = "archived_operations"
-"""The same as `operations`, empty here: `test_archive_command` reads months that were laid away."""
+"""The same as `operations`, empty here: `test_archive_command` reads months that were archived."""
 
 TAKEN_PART_IN = ("lines", "line_instants", "flows_now", "tallies")
 OPEN = {

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from gateway.schema.node import global_id
-from ledger import proof
+from ledger import invariants, proof
 from ledger.kernel.ids import compose
 from ledger.tables import operations
 from partners import Terms, make_agreement, suspend_partner
@@ -91,7 +91,7 @@ async def test_a_return_says_what_it_gives_back_and_takes_back(coalition: Coalit
     assert rest["operation"]["returned"]["moneyDue"]["amount"] == "103.23"
     assert rest["operation"]["returned"]["pointsRestored"] == 97
     assert rest["operation"]["balance"]["shown"] == 500
-    result = await proof.prove(coalition.services.database.writer, proof.INVARIANTS)
+    result = await proof.prove(coalition.services.database.writer, invariants.INVARIANTS)
     assert result.is_ok, result.findings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from ledger import proof
+from ledger import invariants, proof
 from partners import Terms, make_agreement, read_events
 from tests.gateway.coalition import (
     BY,
@@ -34,7 +34,7 @@ def errors(payload: dict[str, Any]) -> list[str]:
 
 
 async def holds(coalition: Coalition) -> None:
-    found = await proof.prove(coalition.services.database.writer, proof.INVARIANTS)
+    found = await proof.prove(coalition.services.database.writer, invariants.INVARIANTS)
     assert found.is_ok, found.findings
 
 

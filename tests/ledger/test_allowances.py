@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 from sqlalchemy import func, select, text
 
-from ledger import Counter, Earn, Ledger, Outcome, proof, windows
+from ledger import Counter, Earn, Ledger, Outcome, invariants, proof, windows
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.tables import allowance_pools, allowances
@@ -221,7 +221,8 @@ async def test_the_proof_finds_an_escrow_from_nowhere(ledger: Ledger, database: 
     await ledger.submit(a_limited_earn(10, 1_000, bucket=3))
     await _execute(database, "UPDATE allowances SET granted = granted + 5, used = used + 5")
 
-    found = {finding.invariant for finding in (await proof.prove(database.writer, proof.INVARIANTS)).findings}
+    result = await proof.prove(database.writer, invariants.INVARIANTS)
+    found = {finding.invariant for finding in result.findings}
 
     await _execute(database, "UPDATE allowances SET granted = granted - 5, used = used - 5")
     assert found == {"counters", "escrows"}

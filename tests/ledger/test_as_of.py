@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ledger import Command, Ledger, asof, proof, tallies
+from ledger import Command, Ledger, asof, invariants, proof, tallies
 from ledger.accounts import AVAILABLE, CLAWBACK_DUE, HELD, PENDING, REDEEMED
 from ledger.asof import Clock
 from ledger.kernel.database import Database
@@ -352,7 +352,7 @@ async def test_a_tally_that_is_not_what_was_moved_is_found(
         await connection.execute(text(change))
     await engine.dispose()
 
-    found = await proof.prove(database.writer, proof.INVARIANTS)
+    found = await proof.prove(database.writer, invariants.INVARIANTS)
 
     assert broken in {finding.invariant for finding in found.findings}
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
-from ledger import Counter, Ledger, Outcome, proof, windows
+from ledger import Counter, Ledger, Outcome, invariants, proof, windows
 from ledger.counters import MAX_COUNTERS, MOST, Count, Key, count, note
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
@@ -218,7 +218,8 @@ async def test_the_proof_finds_a_counter_that_was_set_back(ledger: Ledger, datab
     await ledger.submit(an_earn(60, counters=(a_counter(60, 100),)))
     await _execute(database, "UPDATE counters SET cells = overlay(cells PLACING '\\x01' FROM 16)")
 
-    found = {finding.invariant for finding in (await proof.prove(database.writer, proof.INVARIANTS)).findings}
+    result = await proof.prove(database.writer, invariants.INVARIANTS)
+    found = {finding.invariant for finding in result.findings}
 
     await _execute(database, "UPDATE counters SET cells = overlay(cells PLACING '\\x3c' FROM 16)")
     assert found == {"counters"}

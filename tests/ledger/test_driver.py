@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text, update
 
-from ledger import Balance, Ledger, Outcome, proof
+from ledger import Balance, Ledger, Outcome, invariants, proof
 from ledger.commands import Command
 from ledger.driving import drive_all
 from ledger.kernel.database import Database
@@ -137,7 +137,7 @@ async def test_points_that_wait_for_a_read_only_bucket_arrive_when_it_opens(
     assert waiting.state == "open"
     await proving.holds(database)
     await ledger.advance(START + timedelta(hours=2))
-    found = await proof.prove(database.writer, proof.INVARIANTS)
+    found = await proof.prove(database.writer, invariants.INVARIANTS)
     await fence(database, FRIEND, None)
     ended = await ledger.drive_all()
 
@@ -182,7 +182,7 @@ async def test_a_transit_that_was_tampered_with_is_found(
     async with database.writer.begin() as connection:
         await connection.execute(text(change))
 
-    found = await proof.prove(database.writer, proof.INVARIANTS)
+    found = await proof.prove(database.writer, invariants.INVARIANTS)
     assert {finding.invariant for finding in found.findings} <= {"in_transit", "transit_ends", "transits"}
     assert found.findings
 

@@ -1,4 +1,4 @@
-"""A finding makes its bucket read-only, is taken down once, and is lifted by a person alone."""
+"""A finding makes its bucket read-only, is recorded once, and is lifted by a person alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ELSEWHERE = compose(8, 1)
 LATER = START + timedelta(days=1)
 
 
-async def test_what_breaks_an_invariant_is_taken_down_and_its_bucket_is_read_only(
+async def test_what_breaks_an_invariant_is_recorded_and_its_bucket_is_read_only(
     ledger: Ledger, database: Database, urls: Urls
 ) -> None:
     await ledger.submit_many([an_earn(50), an_earn(50, member=ELSEWHERE)])
@@ -88,7 +88,7 @@ async def test_however_much_is_broken_every_bucket_that_is_to_blame_is_read_only
         await _lift(database, 15)
 
 
-async def test_more_findings_than_one_statement_holds_are_taken_down(database: Database) -> None:
+async def test_more_findings_than_one_statement_holds_are_recorded(database: Database) -> None:
     found = [proof.Finding("lots", number % 64, f"row {number}") for number in range(7_000)]
 
     new = await audits.answer_for(database, found, at=START)

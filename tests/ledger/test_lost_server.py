@@ -185,7 +185,7 @@ async def test_whoever_else_locks_heads_and_falls_silent_is_let_go_too(
     await ledger.submit_many(others)
     with _locking_heads(database) as silences:
         async with database.writer.begin() as connection:
-            known = [each.id for each in await findings.take_down(connection, found, at=START)]
+            known = [each.id for each in await findings.record(connection, found, at=START)]
         async with database.writer.begin() as connection:
             await findings.lift(connection, 7, known, by="staff:anna", because="not so", at=START)
         await ledger.submit(_an_earn_of_few(9_992, 9))

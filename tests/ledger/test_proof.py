@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger import Ledger, proof
+from ledger import Ledger, invariants, proof
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.proof import Finding, Invariant
@@ -90,7 +90,7 @@ async def test_damage_is_found_and_named(
 ) -> None:
     await as_owner_without_triggers(urls, damage.format(m=compose(0, 1)))
 
-    result = await proof.prove(database.writer, proof.INVARIANTS)
+    result = await proof.prove(database.writer, invariants.INVARIANTS)
 
     assert {finding.bucket for finding in result.findings if finding.invariant == invariant} == {0}
 
@@ -105,7 +105,7 @@ async def test_what_cannot_be_read_is_found_and_hides_nothing_else(
     await as_owner_without_triggers(urls, "UPDATE lines SET ordinal = -1 WHERE bucket = 1 AND ordinal = 0")
     await as_owner_without_triggers(urls, "UPDATE wallets SET available = available + 1 WHERE bucket = 2")
 
-    found = (await proof.prove(database.writer, proof.INVARIANTS)).findings
+    found = (await proof.prove(database.writer, invariants.INVARIANTS)).findings
 
     blamed = {(finding.invariant, finding.bucket): finding.row for finding in found}
     assert f"outcome of operation {broken} cannot be read" in blamed["lot_dates", 0]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from ledger import Ledger, fence, proof
+from ledger import Ledger, fence, invariants, proof
 from ledger.evidence.history import WHOLE_HISTORY
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
@@ -219,7 +219,7 @@ async def test_what_is_posted_on_a_head_that_was_shifted_is_found(
 
     await ledger.submit(a_burn(10))
 
-    found = (await proof.prove(database.writer, proof.INVARIANTS)).findings
+    found = (await proof.prove(database.writer, invariants.INVARIANTS)).findings
     assert {(finding.invariant, finding.bucket) for finding in found} == {(invariant, 7)}
 
 
@@ -245,7 +245,7 @@ async def test_operations_of_before_are_taken_at_the_word_of_their_rows(
             await connection.execute(sql, {"short": short, "id": id_})
     await owner.dispose()
 
-    found = (await proof.prove(database.writer, proof.INVARIANTS)).findings
+    found = (await proof.prove(database.writer, invariants.INVARIANTS)).findings
 
     assert {finding.invariant for finding in found} == {"chain"}
 
@@ -253,14 +253,14 @@ async def test_operations_of_before_are_taken_at_the_word_of_their_rows(
 async def _blamed(engine: AsyncEngine, damages: Sequence[tuple[str, str]]) -> dict[str, set[int | None]]:
     """The buckets that an invariant blames for each damage, which is undone before the next."""
     names = {"m": MEMBER, "other": OTHER, "gone": GONE, "friend": FRIEND, "survivor": SURVIVOR}
-    invariants = {invariant.name: invariant for invariant in proof.INVARIANTS}
+    by_name = {invariant.name: invariant for invariant in invariants.INVARIANTS}
     blamed = {}
     for damage, invariant in damages:
         async with engine.connect() as connection:
             done = await connection.execute(text(damage.format(**names, first=compose(7, 1))))
             assert done.rowcount > 0, damage
             await connection.execute(WHOLE_HISTORY)
-            found = await invariants[invariant].find(connection)
+            found = await by_name[invariant].find(connection)
             await connection.rollback()
         blamed[damage] = {finding.bucket for finding in found}
     return blamed

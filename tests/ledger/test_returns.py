@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from ledger import Balance, Ledger, Outcome, flows, proof
+from ledger import Balance, Ledger, Outcome, flows, invariants, proof
 from ledger.kernel.database import Database
 from ledger.outcomes import LineBack
 from ledger.tables import dues, lots
@@ -366,7 +366,7 @@ async def test_the_proof_names_what_was_changed_about_returns(
     async with database.writer.begin() as connection:
         await connection.execute(text(forgery))
 
-    result = await proof.prove(database.writer, proof.INVARIANTS)
+    result = await proof.prove(database.writer, invariants.INVARIANTS)
     assert invariant in {finding.invariant for finding in result.findings}
 
 

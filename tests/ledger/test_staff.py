@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, text
 
-from ledger import Ledger, accounts, flows, proof, stock
+from ledger import Ledger, accounts, flows, invariants, proof, stock
 from ledger.kernel.database import Database
 from ledger.tables import lines
 
@@ -127,7 +127,8 @@ async def test_the_proof_finds_a_wallet_frozen_by_hand(ledger: Ledger, database:
     await ledger.submit(an_earn(100))
     await _execute(database, "UPDATE wallets SET frozen = true")
 
-    found = {finding.invariant for finding in (await proof.prove(database.writer, proof.INVARIANTS)).findings}
+    result = await proof.prove(database.writer, invariants.INVARIANTS)
+    found = {finding.invariant for finding in result.findings}
 
     await _execute(database, "UPDATE wallets SET frozen = false")
     assert found == {"frozen"}

@@ -1,4 +1,4 @@
-"""The connection that pipelines: one round trip, rows of one width, and nothing behind an error."""
+"""The connection that pipelines: one round trip, rows of one width, and nothing after an error."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from ledger import Ledger, proof
+from ledger import Ledger, invariants, proof
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from partners import (
@@ -67,5 +67,5 @@ async def coalition(database: Database, driven_clock: DrivenClock) -> AsyncItera
     await ledger.start()
     yield Coalition(database, directories, ledger, *tills)
     await ledger.drain()
-    found = await proof.prove(database.writer, proof.INVARIANTS)
+    found = await proof.prove(database.writer, invariants.INVARIANTS)
     assert found.is_ok, found.findings

@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import Authorize, Earn, Ledger, Transfer
-from ledger import proof as ledger_proof
+from ledger import Authorize, Earn, Ledger, Transfer, invariants
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
@@ -54,7 +53,7 @@ def a_transfer(coalition: Coalition, points: int, at: datetime) -> Transfer:
 async def findings(database: Database, *, without: str = "") -> list[Finding]:
     found: list[Finding] = []
     async with database.writer.connect() as connection:
-        for invariant in (*proof.INVARIANTS, *(() if without else ledger_proof.INVARIANTS)):
+        for invariant in (*proof.INVARIANTS, *(() if without else invariants.INVARIANTS)):
             if invariant.name != without:
                 found += await invariant.find(connection)
     return found

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import Adjust, Burn, Command, Donate, Earn, Grant, Ledger
+from ledger import Adjust, Burn, Command, Donate, Earn, Grant, Ledger, invariants
 from ledger import proof as ledger_proof
 from ledger.accounts import MEMO_CLAIM, MEMO_OUTSTANDING, OPEX_CAMPAIGN, RESERVE, SETTLE
 from ledger.kernel.database import Database
@@ -75,7 +75,7 @@ async def close(ledger: Ledger, database: Database, commands: list[Command]) -> 
     assert [outcome.refused for outcome in outcomes] == [None] * len(commands)
     await ledger.advance(ENDS[1])
     closed = await advance(database, ledger, 1, at=ENDS[1], by=STAFF)
-    everything = (*ledger_proof.INVARIANTS, *proof.INVARIANTS)
+    everything = (*invariants.INVARIANTS, *proof.INVARIANTS)
     assert (await ledger_proof.prove(database.writer, everything)).findings == ()
     return closed
 

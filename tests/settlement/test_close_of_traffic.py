@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ledger import Burn, Command, Earn, Ledger, Open, OpeningLot
+from ledger import Burn, Command, Earn, Ledger, Open, OpeningLot, invariants
 from ledger import proof as ledger_proof
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
@@ -68,7 +68,7 @@ def _operation(coalition: Coalition, at: datetime, chance: random.Random) -> Com
 
 async def findings(database: Database) -> tuple[Finding, ...]:
     """Of every invariant, points and money."""
-    everything = (*ledger_proof.INVARIANTS, *proof.INVARIANTS)
+    everything = (*invariants.INVARIANTS, *proof.INVARIANTS)
     return (await ledger_proof.prove(database.writer, everything)).findings
 
 

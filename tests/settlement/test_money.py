@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.accounts import MONEY_IN_TRANSIT, MONEY_OPENING, RESERVE, SETTLE
+from ledger.accounts import MONEY_IN_TRANSIT, MONEY_OPENING, RESERVE, SETTLE, STOCK_SIGN
 from partners import Funding
 from settlement import money, netting
-from settlement.cells import OUTSTANDING, Cell, Holding, digest
+from settlement.cells import Cell, Holding, digest
 from settlement.cohorts import Cohorts
 from settlement.liability import recognised_breakage
 from settlement.prices import Prices, Tariff, Terms
@@ -102,7 +102,7 @@ def test_points_taken_over_leave_nothing_in_transit(successor: int, tariff: int)
 @pytest.mark.parametrize("tariff", [AT_ISSUE, AT_BURN])
 @pytest.mark.parametrize("obligor", [0, 1])
 def test_the_reserve_follows_the_points_outstanding(tariff: int, obligor: int) -> None:
-    cells = [a_cell(operation, 7, tariff=tariff, obligor=obligor) for operation in OUTSTANDING]
+    cells = [a_cell(operation, 7, tariff=tariff, obligor=obligor) for operation in STOCK_SIGN]
     kept = [
         a_cell(operation, 7, tariff=tariff, obligor=obligor, redeemer=2, terms=11)
         for operation in ("burn", "release")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ledger import Balance, Ledger
+from ledger import Balance, Ledger, invariants
 from ledger import proof as points_proof
 from ledger.kernel.database import Database
 from ledger.kernel.ids import OPERATOR, compose
@@ -74,7 +74,7 @@ async def charges(database: Database, coalition: Coalition, ledger: Ledger, peri
     closed = await advance(database, ledger, period, at=ledger.clock.now(), by=STAFF)
     assert closed.stage is periods.Stage.PROPOSED
     assert closed.sheet is not None
-    result = await points_proof.prove(database.writer, [*points_proof.INVARIANTS, *proof.INVARIANTS])
+    result = await points_proof.prove(database.writer, [*invariants.INVARIANTS, *proof.INVARIANTS])
     assert not result.findings, result.findings
     return {
         coalition.name(line.partner): line.charge_micro / ROUBLE

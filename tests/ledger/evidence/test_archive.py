@@ -1,4 +1,4 @@
-"""A month laid away is out of the partitions, and reads, repeats and proves as before."""
+"""A month that was archived is out of the partitions, and reads, repeats and proves as before."""
 
 from __future__ import annotations
 
@@ -384,4 +384,4 @@ async def _archive(engine: AsyncEngine, to: Path, month: date = JANUARY) -> Arch
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         exported = await archive.export(connection, month, to)
-    return await archive.lay_away(engine, month, exported, by="account:test", at=AT)
+    return await archive.detach(engine, month, exported, by="account:test", at=AT)

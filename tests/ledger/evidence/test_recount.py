@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ledger import Ledger, proof
+from ledger import Ledger, invariants
 from ledger.evidence import sealing
 from ledger.evidence.recount import Flaw, Recount
 from ledger.evidence.sealing import ChainBroken
@@ -174,7 +174,7 @@ async def test_a_period_that_stays_without_a_seal_is_found(
     await owner.execute(text("DELETE FROM calendar WHERE period > 2"))
     spans = "starts_at = now() - interval '60 days', ends_at = now() - make_interval(days => :days)"
     await owner.execute(text(f"UPDATE calendar SET {spans} WHERE period = 2"), {"days": days})
-    unsealed = next(each for each in proof.INVARIANTS if each.name == "unsealed")
+    unsealed = next(each for each in invariants.INVARIANTS if each.name == "unsealed")
 
     found = await unsealed.find(owner)
 
