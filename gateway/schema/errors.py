@@ -34,7 +34,10 @@ class ErrorCode(Enum):
     APPROVER_IS_MAKER = _code(
         "APPROVER_IS_MAKER", "Whoever proposed it cannot approve it, nor a client that registered the other."
     )
-    BUCKETS_BEHIND = _code("BUCKETS_BEHIND", "The ledger still writes to that period: try again.")
+    BUCKETS_BEHIND = _code(
+        "BUCKETS_BEHIND",
+        "Buckets still write to that period or are read-only; the message says which. Try again.",
+    )
     CAP_EXCEEDED = _code("CAP_EXCEEDED", "More points than the receipt may take; the message says why.")
     CAPTURE_EXCEEDS_HOLD = _code("CAPTURE_EXCEEDS_HOLD", "More points than the hold has left.")
     CARD_TAKEN = _code("CARD_TAKEN", "Another member has this card.")
