@@ -95,6 +95,9 @@ class ErrorCode(Enum):
     )
     RETURN_EXCEEDS_ORIGINAL = _code("RETURN_EXCEEDS_ORIGINAL", "More is returned than was bought.")
     SAME_PERSON = _code("SAME_PERSON", "Both name the same member already.")
+    SHEET_UNREADABLE = _code(
+        "SHEET_UNREADABLE", "A period's sheet was damaged; the message says which, the proof says how."
+    )
     STATEMENT_UNKNOWN = _code("STATEMENT_UNKNOWN", "No such statement.")
     STEP_UP_REQUIRED = _code("STEP_UP_REQUIRED", "Burning needs proof of presence: a current QR code.")
     TARIFF_MISSING = _code("TARIFF_MISSING", "Points were earned under a tariff that is not known.")
