@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from .allowances import Allowance, Need, Place, Short
 from .heads import lock_heads
@@ -119,6 +119,14 @@ _GIVE_TO_POOL: Final = text("""
     UPDATE allowance_pools SET granted = granted - :taken WHERE name = :name AND span = :span
 """)
 
+_CEILINGS: Final = text("""
+    SELECT format('pool %s in %s', name, span), name, span, cell, ceiling FROM allowance_pools
+    UNION ALL
+    SELECT format('escrow %s in %s of bucket %s', name, span, bucket), name, span, cell, ceiling
+    FROM allowances WHERE granted > 0
+    ORDER BY 1
+""")
+
 
 async def draw(wire: Wire, needs: Mapping[Place, Need], pools: Pools) -> dict[Place, Allowance]:
     """The escrows to spend from, filled from the pools where they are short. Their heads are locked.
@@ -154,6 +162,21 @@ def save(flight: Flight, spent: Mapping[Place, Allowance]) -> None:
             texts([span for _, _, span in spent]),
             bigints([allowance.used for allowance in spent.values()]),
         )
+
+
+class Ceiling(NamedTuple):
+    """The ceiling that a pool or a bucket's escrow is held under, in a cell of a counter's window."""
+
+    of: str
+    name: str
+    window: str
+    cell: int
+    points: int
+
+
+async def ceilings(connection: AsyncConnection) -> list[Ceiling]:
+    """The ceilings of all pools and of all escrows that hold anything."""
+    return [Ceiling(*row) for row in await connection.execute(_CEILINGS)]
 
 
 class Pools:

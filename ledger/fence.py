@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,7 +78,31 @@ async def load_calendar(connection: AsyncConnection) -> Calendar | None:
     return Calendar(spans, ZoneInfo(rows[0].zone), rows[0].notice_days)
 
 
+async def behind(connection: AsyncConnection, period: int) -> list[int]:
+    """The buckets that have not left `period`, by their head or by the last block of their log, in order.
+
+    A head that says otherwise than its log is damaged: what it was put past was never brought to an end. The
+    last block is found by the primary key, and never archived before a later one is there.
+    """
+    return list(await connection.scalars(_BEHIND, {"period": period}))
+
+
 async def all_past(connection: AsyncConnection, period: int) -> bool:
-    """True when every bucket's head has left `period`."""
-    earliest = await connection.scalar(select(func.min(heads.c.period)))
-    return earliest is not None and earliest > period
+    """True when every bucket has left `period`."""
+    return not await behind(connection, period)
+
+
+async def read_only(connection: AsyncConnection) -> list[int]:
+    """The buckets that are fenced off, in order."""
+    query = select(heads.c.bucket).where(heads.c.fenced.is_not(None)).order_by(heads.c.bucket)
+    return list(await connection.scalars(query))
+
+
+_BEHIND: Final = text("""
+    SELECT h.bucket
+    FROM heads h
+    LEFT JOIN LATERAL (SELECT period FROM blocks WHERE bucket = h.bucket
+                       ORDER BY height DESC LIMIT 1) b ON true
+    WHERE h.period <= :period OR coalesce(b.period, 1) <= :period
+    ORDER BY h.bucket
+""")

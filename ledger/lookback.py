@@ -12,7 +12,7 @@ from .dues import Due
 from .kernel.packing import bigints, ints, smallints
 from .kernel.wire import Flight, Statement, Wire
 from .keys import Keys, claim_of
-from .outcomes import read_outcome
+from .outcomes import SliceTaken, read_outcome
 from .purchases import PURCHASED, Original, Purchases
 from .returned import Mark
 from .store import KEYS, of_keys, of_lots, of_members
@@ -61,6 +61,24 @@ _MARKS: Final = Statement(
     """,
     "q h q q q",
 )
+_CAPTURED: Final = Statement(
+    "captured",
+    """
+    SELECT c.id, c.reference, c.outcome
+    FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, hold)
+    JOIN holds h ON h.bucket = asked.bucket AND h.id = asked.hold
+    JOIN operations c ON c.bucket = asked.bucket AND c.member = h.member AND c.recorded_at <= h.expires_at
+         AND c.reference = h.id AND c.kind = 'capture' AND c.refusal = ''
+    UNION ALL
+    SELECT c.id, c.reference, c.outcome
+    FROM unnest($1::smallint[], $2::bigint[]) AS asked (bucket, hold)
+    JOIN holds h ON h.bucket = asked.bucket AND h.id = asked.hold
+    JOIN archived_operations c ON c.bucket = asked.bucket AND c.member = h.member
+         AND c.recorded_at <= h.expires_at AND c.reference = h.id AND c.kind = 'capture' AND c.refusal = ''
+    """,
+)
+"""The outcomes of holds' captures; by ix_operations_history, up to when the hold would have lapsed."""
+
 _FORFEITED: Final = Statement(
     "forfeited",
     """
@@ -117,6 +135,8 @@ async def load(wire: Wire, commands: Sequence[Backward]) -> Found:
     member_of = {original.id: member for member, original in rows}
     for mark in await _marks(wire, sorted(member_of)):
         of_member[member_of[mark.operation]].marks[mark.operation, mark.line] = mark
+    for hold, taken in await _captured(wire, [each.id for _, each in rows if each.kind == "authorize"]):
+        of_member[member_of[hold]].captured[hold] = taken
     earned = [(member, lot_id(original.id, 0)) for member, original in rows if original.kind == "earn"]
     for member, lot, points in await _forfeited(wire, earned):
         of_member[member].forfeited[lot] = points
@@ -169,6 +189,19 @@ async def _marks(wire: Wire, operations: Sequence[int]) -> list[Mark]:
     flight = wire.flight()
     flight.run(_MARKS, *of_members(operations))
     return [Mark(*row) for row in (await flight.land())[0]]
+
+
+async def _captured(wire: Wire, holds: Sequence[int]) -> list[tuple[int, tuple[SliceTaken, ...]]]:
+    """Of each hold that was captured what it gave, first things first."""
+    if not holds:
+        return []
+    flight = wire.flight()
+    flight.run(_CAPTURED, *of_members(sorted(holds)))
+    taken: dict[int, tuple[SliceTaken, ...]] = {}
+    for id_, named, outcome in sorted((await flight.land())[0]):
+        hold = int.from_bytes(named)
+        taken[hold] = (*taken.get(hold, ()), *read_outcome(int.from_bytes(id_), outcome).slices)
+    return list(taken.items())
 
 
 async def _forfeited(wire: Wire, earned: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from .commands import Authorize, Burn, Command, Earn, Item
+from .commands import Authorize, Burn, Capture, Command, Earn, Item
 from .outcomes import Outcome, SliceTaken
 from .returned import WHOLE, Mark
 
@@ -67,22 +67,26 @@ class Original(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class Purchases(msgspec.Struct):
     """A member's operations that this batch's returns may be about, and what came back of them so far.
 
-    `forfeited` are the points of each lot they earned, and of its children, that left before this
+    `captured` is what each hold among them was captured for, in the order of the captures, with who paid for
+    each part. `forfeited` are the points of each lot they earned, and of its children, that left before this
     batch without having been of use to the member.
     """
 
     originals: dict[int, Original]
     marks: dict[tuple[int, int], Mark]
     forfeited: dict[int, int] = {}
+    captured: dict[int, tuple[SliceTaken, ...]] = {}
 
     def copy(self) -> Purchases:
         """One that may be changed without changing this."""
-        return Purchases(dict(self.originals), dict(self.marks), self.forfeited)
+        return Purchases(dict(self.originals), dict(self.marks), self.forfeited, dict(self.captured))
 
     def note(self, command: Command, outcome: Outcome, origin_period: int) -> None:
         """Remember what a command of the same batch has posted."""
         if type(command) in (Earn, Burn, Authorize):
             self.originals[outcome.operation] = Original.posted(command, outcome, origin_period)
+        elif type(command) is Capture:
+            self.captured[command.hold] = (*self.captured.get(command.hold, ()), *outcome.slices)
 
     def of_receipt(self, original: Original) -> list[Original]:
         """What was posted for the same receipt, first things first, without what was reversed."""

@@ -88,12 +88,17 @@ def acting(limits: Limits, scope: str) -> Iterator[Counter]:
 def issuing(partner: int, points: int, limit: int, window: IssuanceWindow) -> Counter:
     """The counter that all members share: what a partner may give altogether."""
     return Counter(
-        name=f"{scope_of(partner)}/issued",
+        name=issued_by(partner),
         window=window.value,
         increment=points,
         ceiling=limit,
         is_shared=True,
     )
+
+
+def issued_by(partner: int) -> str:
+    """The name of that counter."""
+    return f"{scope_of(partner)}/issued"
 
 
 def scope_of(partner: int) -> str:

@@ -101,9 +101,9 @@ async def drive_novation(
     """Bring a novation about `most` wallets further, and tell how it stands.
 
     Whoever is killed on the way left nothing half done; whoever comes second meanwhile waits for
-    nothing and does nothing.
+    nothing and does nothing. Of the pool it takes one connection at a time.
     """
-    async with database.writer.connect() as holder:
+    async with database.apart() as holder:
         lock = {"lock": _NOVATING, "id": id_}
         taken = await holder.scalar(text("SELECT pg_try_advisory_lock(:lock, :id)"), lock)
         try:

@@ -1,4 +1,4 @@
-"""Proof of what staff did: the invariants of adjustments, in the shape of the ledger's own."""
+"""Proof of what staff did and of what agreements allow: invariants in the shape of the ledger's own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ledger.evidence.recount import Flaw
 from ledger.proof import by_recount
 
 from . import adjustment_store as store
+from . import ceilings
 from .adjustment import Adjustment
 from .adjustment_store import Posted
 from .adjustments import PRINCIPAL
@@ -69,6 +70,12 @@ INVARIANTS: Final = (
         "adjustments",
         "every adjustment is what its operation says: what was proposed, who approved it, where it is booked",
         _flaws,
+    ),
+    by_recount(
+        "ceilings",
+        "every ceiling that members share is an issuance limit of an agreement of its time",
+        ceilings.flaws,
+        is_cheap=True,
     ),
 )
 """What the partners' room claims. The points beneath it are proved by the ledger's list."""

@@ -7,7 +7,7 @@ period filled, never on how many operations did: no line and no lot is read here
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,20 +53,33 @@ class EarlierPeriodOpen(Refusal):
 
 
 class BucketsBehind(Refusal):
-    """A bucket has not left the period yet, so facts could still be added to it."""
+    """A bucket has not left the period, so facts could still be added to it; or it is read-only.
+
+    What is in a read-only bucket is in doubt, and what a period was cut off with is never put right.
+    """
 
     code = "BUCKETS_BEHIND"
     retryable = True
 
-    def __init__(self, period: int) -> None:
-        super().__init__(f"the ledger is still writing to period {period}: try again", field=("period",))
+    def __init__(self, period: int, *, behind: Collection[int], read_only: Collection[int]) -> None:
+        why = dict.fromkeys(behind, "has not left it")
+        why |= dict.fromkeys(read_only, "is read-only until its findings are answered for")
+        told = [f"bucket {bucket} {why[bucket]}" for bucket in sorted(why)]
+        more = f", and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        super().__init__(
+            f"period {period} cannot be cut off: {', '.join(told[:_NAMED])}{more}", field=("period",)
+        )
+
+
+_NAMED: Final = 5
+"""Buckets that a refusal names."""
 
 
 async def advance(database: Database, ledger: Ledger, period: int, *, at: datetime, by: str) -> Period:
     """Bring a period that has ended to PROPOSED, from wherever it stands, and tell what it came to.
 
     Done already, it changes nothing. Two at once do the work once. Raises `PeriodUnknown`,
-    `PeriodNotEnded`, `EarlierPeriodOpen`, `BucketsBehind`.
+    `PeriodNotEnded`, `EarlierPeriodOpen`, `BucketsBehind`, `TreasuryReadOnly`.
     """
     async with database.writer.connect() as connection:
         span = await _closable(connection, period, at)
@@ -108,14 +121,15 @@ class _Work:
 
 
 async def _cut_off(work: _Work) -> None:
-    """OPEN → CUT_OFF: every bucket has left the period, so nothing can be added to it."""
+    """OPEN → CUT_OFF: every bucket has left the period and none is in doubt, so nothing can change in it."""
     period = work.span.period
     await work.ledger.pass_fences(period)
     async with work.moving(Stage.OPEN) as connection:
         if connection is None:
             return
-        if not await fence.all_past(connection, period):
-            raise BucketsBehind(period)
+        behind, read_only = await fence.behind(connection, period), await fence.read_only(connection)
+        if behind or read_only:
+            raise BucketsBehind(period, behind=behind, read_only=read_only)
         await work.reach(connection, Stage.CUT_OFF)
 
 

@@ -6,6 +6,9 @@ from datetime import timedelta
 from typing import Final
 
 from ledger import Ledger, MoneyLine, Outcome, PostMoney
+from ledger.kernel.ids import TREASURY
+from ledger.kernel.refusals import Refusal
+from ledger.refusals import BucketFenced
 
 from .closing import Closing
 from .closing_note import ClosingNote, decode_closing_note, encode_closing_note
@@ -17,6 +20,19 @@ _LINES_AT_ONCE: Final = 10_000
 _LAST_INSTANT: Final = timedelta(microseconds=1)
 
 
+class TreasuryReadOnly(Refusal):
+    """The treasury takes no journal while a finding in it is examined: the period waits where it is."""
+
+    code = BucketFenced.code
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the treasury, bucket {TREASURY}, is read-only until its findings are answered for",
+            field=("period",),
+        )
+
+
 class MoneyNotPosted(Exception):
     """The ledger refused the journal of a period's own figures: our own fault."""
 
@@ -25,6 +41,7 @@ async def post_money(ledger: Ledger, closing: Closing) -> None:
     """Post what the period's points moved in money; again, it changes nothing.
 
     The key names the frozen figures, so the same figures are posted once, by whoever comes first.
+    Raises `TreasuryReadOnly`.
     """
     lines = closing.money_lines
     for part, first in enumerate(range(0, len(lines), _LINES_AT_ONCE), start=1):
@@ -42,6 +59,8 @@ async def keep_note(ledger: Ledger, closing: Closing, note: ClosingNote) -> Clos
 
 async def _post(ledger: Ledger, command: PostMoney) -> Outcome:
     outcome = await ledger.submit(command)
+    if outcome.refused is not None and outcome.refused.code == TreasuryReadOnly.code:
+        raise TreasuryReadOnly
     if outcome.refused is not None:
         raise MoneyNotPosted(f"{command.key}: {outcome.refused.code}, {outcome.refused.message}")
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from .closing import Closing
 from .closing_note import ClosingNote, decode_closing_note, stages_told
 from .journals import PRINCIPAL
 from .papers import Papers, differences, draw
+from .periods import Stage
 from .prices import agreed
 from .sheet import Sheet
 from .store import StageRow
@@ -28,6 +30,7 @@ async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
     alone. Facts that came after a close are in later cells, and change nothing here.
     """
     sheets, notes = await store.sheets(connection), await _notes(connection)
+    drawn_up = await store.drawn_up(connection)
     calendar = await fence.load_calendar(connection)
     if calendar is None or not (sheets or notes):
         return
@@ -50,6 +53,8 @@ async def flaws(connection: AsyncConnection) -> AsyncIterator[Flaw]:
                 yield Flaw(None, f"period {period}: {what}")
         if sheet is None:
             continue
+        for what in _not_when_proposed(drawn_up[period], note, stages.get(period, ())):
+            yield Flaw(None, f"period {period}: {what}")
         kept = Papers(sheet=sheet, statements=tuple(await store.statements(connection, period=period)))
         # Before there were notes, who was a partner at the close was told by the sheet alone.
         partners = note.partners if note else [line.partner for line in sheet.lines]
@@ -76,6 +81,18 @@ def _not_as_noted(
     # What comes after the papers could not be noted with them.
     yield from differences(stages_told(passed[: len(noted)]), stages_told(noted))
     yield from differences(closing.prices_told, note.prices)
+
+
+def _not_when_proposed(at: datetime, note: ClosingNote | None, passed: Sequence[StageRow]) -> Iterator[str]:
+    """That a sheet was not drawn up when the period was proposed.
+
+    Before there were notes it could be so sooner, when two closed at once; never later.
+    """
+    noted = [row.reached_at for row in passed if row.stage == Stage.PROPOSED]
+    is_right = at == note.proposed.reached_at if note else not noted or at <= noted[0]
+    if not is_right:
+        proposed_at = note.proposed.reached_at if note else noted[0]
+        yield f"the sheet was drawn up at {at.isoformat()}; it should have been at {proposed_at.isoformat()}"
 
 
 async def _notes(connection: AsyncConnection) -> dict[int, ClosingNote]:

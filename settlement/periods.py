@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +16,7 @@ from ledger.kernel.refusals import Refusal
 from partners.events import record
 
 from . import store
+from .netting import Mode
 from .sheet import Sheet
 
 
@@ -44,6 +46,15 @@ class PeriodUnknown(Refusal):
 
     def __init__(self, period: int) -> None:
         super().__init__(f"there is no period {period}", field=("period",))
+
+
+class SheetUnreadable(Refusal):
+    """A sheet was changed by hand into what cannot be shown; the proof names it."""
+
+    code = "SHEET_UNREADABLE"
+
+    def __init__(self, period: int, mode: str) -> None:
+        super().__init__(f"the sheet of period {period} says that it is netted {mode!r}, as none is")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +91,10 @@ class Period:
 async def periods(
     connection: AsyncConnection, *, at: datetime, after: int = 0, most: int | None = None
 ) -> list[Period]:
-    """At most `most` periods after the ordinal `after` that have begun by `at`, in order."""
+    """At most `most` periods after the ordinal `after` that have begun by `at`, in order.
+
+    Raises `SheetUnreadable`.
+    """
     calendar = await fence.load_calendar(connection)
     begun = [span for span in calendar.spans if span.starts_at <= at] if calendar else []
     spans = [span for span in begun if span.period > after][:most]
@@ -90,7 +104,7 @@ async def periods(
 
 
 async def period(connection: AsyncConnection, ordinal: int) -> Period:
-    """One period; raises `PeriodUnknown`."""
+    """One period; raises `PeriodUnknown`, `SheetUnreadable`."""
     calendar = await fence.load_calendar(connection)
     span = calendar.span(ordinal) if calendar else None
     if span is None:
@@ -129,7 +143,12 @@ async def reach(
     await record(connection, "period.stage", at=at, body={"period": ordinal, "stage": stage.value, "by": by})
 
 
+_MODES: Final = frozenset[str](Mode)
+
+
 def _period(span: Span, history: tuple[Reached, ...], sheet: Sheet | None) -> Period:
+    if sheet is not None and sheet.mode not in _MODES:
+        raise SheetUnreadable(span.period, sheet.mode)
     return Period(
         ordinal=span.period,
         starts_at=span.starts_at,

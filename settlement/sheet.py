@@ -39,10 +39,13 @@ class SheetLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """Obligations of a period and a line for everybody, the operator first: each column sums to zero."""
+    """Obligations of a period and a line for everybody, the operator first: each column sums to zero.
+
+    `mode` is one of `Mode`, unless what was stored has been changed by hand.
+    """
 
     currency: str
-    mode: Mode
+    mode: str
     owed: Matrix
     lines: tuple[SheetLine, ...]
 
@@ -54,7 +57,7 @@ class Sheet:
     @property
     def efficiency(self) -> Fraction:
         """The share of the gross that netting spares, 0 to 1."""
-        return netting.efficiency(self.owed, self.mode)
+        return netting.efficiency(self.owed, Mode(self.mode))
 
     @property
     def sum_micro(self) -> int:

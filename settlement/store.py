@@ -19,7 +19,6 @@ from ledger.tables import operations
 from . import tables
 from .cells import Cell, Holding, digest
 from .closing import Closing
-from .netting import Mode
 from .prices import Prices
 from .sheet import Sheet, SheetLine
 from .statements import StatementRow
@@ -109,7 +108,7 @@ async def closing(connection: AsyncConnection, span: Span, prices: Prices) -> Cl
 
 async def add_sheet(connection: AsyncConnection, period: int, sheet: Sheet, *, at: datetime) -> None:
     """Store a period's sheet with its obligations."""
-    values = {"currency": sheet.currency, "mode": sheet.mode.value, "drawn_up_at": at}
+    values = {"currency": sheet.currency, "mode": str(sheet.mode), "drawn_up_at": at}
     await connection.execute(insert(tables.sheets).values(period=period, **values))
     await _add(connection, tables.sheet_lines, ({"period": period, **asdict(line)} for line in sheet.lines))
     await _add(
@@ -139,10 +138,15 @@ async def sheets(connection: AsyncConnection, among: Collection[int] | None = No
         owed[row.period][row.debtor, row.creditor] = row.micro
     return {
         row.period: Sheet(
-            currency=row.currency, mode=Mode(row.mode), owed=owed[row.period], lines=tuple(lines[row.period])
+            currency=row.currency, mode=row.mode, owed=owed[row.period], lines=tuple(lines[row.period])
         )
         for row in await _ordered(connection, tables.sheets, among)
     }
+
+
+async def drawn_up(connection: AsyncConnection) -> dict[int, datetime]:
+    """When each period's sheet was drawn up."""
+    return {row.period: row.drawn_up_at for row in await _ordered(connection, tables.sheets, None)}
 
 
 async def add_statements(connection: AsyncConnection, rows: Iterable[StatementRow]) -> None:

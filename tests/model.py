@@ -52,14 +52,13 @@ NO_GOODS = ModelGoods()
 
 @dataclass
 class ModelHold:
-    """`payers` are the obligors of what was captured, by lot; of a lot that the hold still has, today's."""
+    """`captured` is what was taken of it, in turn: each lot, its points, and their obligor of that moment."""
 
     partner: int
     expires_at: int
     slices: list[tuple[ModelLot, int]]
     state: str = "open"
-    captured: list[tuple[ModelLot, int]] = field(default_factory=list)
-    payers: dict[int, int] = field(default_factory=dict)
+    captured: list[tuple[ModelLot, int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -76,7 +75,7 @@ class ModelPurchase:
 class ModelOperation:
     """An earn with its lot, a burn with what it took, a hold, or a capture of one; `back` came back.
 
-    `payers` are the obligors of what a burn took, by lot.
+    `taken` is what a burn took: each lot, its points, and their obligor of that moment.
     """
 
     kind: str
@@ -84,8 +83,7 @@ class ModelOperation:
     points: int
     purchase: ModelPurchase
     lot: ModelLot | None = None
-    taken: list[tuple[ModelLot, int]] = field(default_factory=list)
-    payers: dict[int, int] = field(default_factory=dict)
+    taken: list[tuple[ModelLot, int, int]] = field(default_factory=list)
     hold: ModelHold | None = None
     back: int = 0
     state: str = "posted"
@@ -207,8 +205,8 @@ class ModelLedger:
         for lot, share in taken:
             self._flow("burn", lot, redeemer, share)
         purchase = self._purchase(wallet, redeemer, goods)
-        payers = {id(lot): lot.obligor for lot, _ in taken}
-        self._post(wallet, ModelOperation(kind, redeemer, points, purchase, taken=taken, payers=payers))
+        paid = [(lot, share, lot.obligor) for lot, share in taken]
+        self._post(wallet, ModelOperation(kind, redeemer, points, purchase, taken=paid))
         return "OK"
 
     def grant(self, member: int, issuer: int, points: int, life_hours: int) -> str:
@@ -264,8 +262,8 @@ class ModelLedger:
             part = min(share, wanted)
             wanted -= part
             self._flow("burn", lot, partner, part)
-            join(hold.captured, lot, part)
-            hold.payers[id(lot)] = lot.obligor
+            if part:
+                hold.captured.append((lot, part, lot.obligor))
             if share > part:
                 rest.append((lot, share - part))
         hold.slices = rest
@@ -331,8 +329,6 @@ class ModelLedger:
                 self._flow("novate_out", lot, 0, owed)
                 lot.obligor = successor
                 self._flow("novate_in", lot, 0, owed)
-        for hold in wallet.holds:
-            hold.payers |= {id(lot): lot.obligor for lot, _ in hold.slices}
         return "OK"
 
     def arrive(self) -> None:

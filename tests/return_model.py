@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 
-from tests.model import ModelDebt, ModelLedger, ModelLot, ModelOperation, ModelWallet, join
+from tests.model import ModelDebt, ModelLedger, ModelLot, ModelOperation, ModelWallet
 
 
 class ReturningLedger(ModelLedger):
@@ -70,7 +71,7 @@ class ReturningLedger(ModelLedger):
             assert hold is not None
             if hold.state == "open":
                 return "HOLD_OPEN"
-            if sum(share for _, share in hold.captured) != operation.points:
+            if sum(share for _, share, _ in hold.captured) != operation.points:
                 return "NOT_RETURNABLE"
             operation = self.authorisation(wallet, hold)
         if operation.kind == "donate":
@@ -96,23 +97,23 @@ class ReturningLedger(ModelLedger):
         self,
         wallet: ModelWallet,
         operation: ModelOperation,
-        taken: list[tuple[ModelLot, int]],
+        taken: list[tuple[ModelLot, int, int]],
         points: int,
     ) -> list[tuple[ModelLot, int]]:
         """The last points taken that have not come back yet; where they are now."""
-        last_first = [lot for lot, share in reversed(taken) for _ in range(share)]
-        back: list[tuple[ModelLot, int]] = []
-        for lot in last_first[operation.back : operation.back + points]:
-            join(back, lot, 1)
+        last_first = [(lot, obligor) for lot, share, obligor in reversed(taken) for _ in range(share)]
+        points_back = last_first[operation.back : operation.back + points]
         operation.back += points
-        payers = operation.payers if operation.hold is None else operation.hold.payers
-        for lot, share in back:
-            payer = replace(lot, obligor=payers[id(lot)])
+        filled = []
+        for _, same in groupby(points_back, key=lambda each: (id(each[0]), each[1])):
+            (lot, obligor), *more = same
+            share, payer = 1 + len(more), replace(lot, obligor=obligor)
             self._flow("burn_return", payer, operation.partner, share)
             if payer.obligor != lot.obligor:
                 self._flow("novate_out", payer, 0, share)
                 self._flow("novate_in", lot, 0, share)
-        return [(self._put(wallet, lot, share), share) for lot, share in back]
+            filled.append((self._put(wallet, lot, share), share))
+        return filled
 
     def _claw(self, wallet: ModelWallet, earn: ModelOperation, points: int, before: int) -> None:
         """Its own lot first, pending or not, then lots like it; what is missing is owed.
@@ -128,12 +129,12 @@ class ReturningLedger(ModelLedger):
             wallet.debts.append(ModelDebt(lot, lot.obligor, left))
 
 
-def _burned(operation: ModelOperation) -> tuple[list[tuple[ModelLot, int]], int, int]:
-    """What was redeemed, lot by lot, how many points, and the money they took off the price."""
+def _burned(operation: ModelOperation) -> tuple[list[tuple[ModelLot, int, int]], int, int]:
+    """What was redeemed, lot by lot with who paid, how many points, and the money they took off the price."""
     if operation.kind == "earn":
         return [], 0, 0
     off = min(operation.points, operation.purchase.goods.price)
     if operation.hold is None:
         return operation.taken, operation.points, off
-    points = sum(share for _, share in operation.hold.captured)
+    points = sum(share for _, share, _ in operation.hold.captured)
     return operation.hold.captured, points, off * points // operation.points

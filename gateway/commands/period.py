@@ -66,7 +66,10 @@ async def _begun(settings: Settings) -> tuple[list[Period], Directory]:
         clock = (await ProgrammeClock.read(database)).clock
         directory = await Directories(database).reload()
         async with database.writer.connect() as connection:
-            return await periods.periods(connection, at=clock.now()), directory
+            try:
+                return await periods.periods(connection, at=clock.now()), directory
+            except Refusal as refusal:
+                raise _unable(refusal) from None
 
 
 async def _account(settings: Settings, ordinal: int) -> Account:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError, InvalidRequestError
 from sqlalchemy import Connection
 
-from partners.clients import SCOPES, Revocation, credentials_of, insert_revocation, is_revoked
+from partners.clients import SCOPES, Revocation, credentials_of, full_until, insert_revocation, is_revoked
 
 from .addresses import Addresses
 from .applicants import KnownClient, by_secret
@@ -27,7 +27,7 @@ from .attempts import Attempts
 from .inspection import Introspections, IssuedToken, Revocations
 from .issuing import AccessTokens, ClientCredentials
 from .keys import KeyRing
-from .messages import Answer, FormRequest, TooManyFailures
+from .messages import Answer, FormRequest, TooManyFailures, TooManyRevocations
 from .store import use_assertion
 from .tokens import AccessToken, InvalidToken, TokenReader
 
@@ -121,7 +121,13 @@ class Core(AuthorizationServer):
         return IssuedToken(claims, has_been_revoked=revoked)
 
     def revoke(self, claims: AccessToken) -> None:
-        """Write the revocation; it outlives the token by a minute of clock skew."""
+        """Write the revocation; it outlives the token by a minute of clock skew.
+
+        Raises `TooManyRevocations`: every process has all of them in memory.
+        """
+        full = full_until(self._connection, claims.client_id, self._at)
+        if full is not None:
+            raise TooManyRevocations((full - self._at).total_seconds())
         until = datetime.fromtimestamp(claims.exp, UTC) + CLOCK_SKEW
         revocation = Revocation(client_id=claims.client_id, jti=claims.jti, expires_at=until)
         insert_revocation(self._connection, revocation, self._at)

@@ -1,4 +1,4 @@
-"""What comes in and goes out at an OAuth endpoint, and the one error that Authlib has no class for."""
+"""What comes in and goes out at an OAuth endpoint, and the errors that Authlib has no class for."""
 
 # Authlib ships no types, so its classes are `Any` to the type checker.
 # mypy: allow-subclassing-any
@@ -31,6 +31,21 @@ class TooManyFailures(OAuth2Error):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(description="too many failed attempts")
+        self._seconds = math.ceil(seconds)
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Authlib's headers and when to come back."""
+        return [*super().get_headers(), ("Retry-After", str(self._seconds))]
+
+
+class TooManyRevocations(OAuth2Error):
+    """This client has given up so many tokens that another must wait; 503 is what RFC 7009 has for it."""
+
+    error = "temporarily_unavailable"
+    status_code = 503
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(description="too many tokens were given up: this one still lives")
         self._seconds = math.ceil(seconds)
 
     def get_headers(self) -> list[tuple[str, str]]:

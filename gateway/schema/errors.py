@@ -34,7 +34,10 @@ class ErrorCode(Enum):
     APPROVER_IS_MAKER = _code(
         "APPROVER_IS_MAKER", "Whoever proposed it cannot approve it, nor a client that registered the other."
     )
-    BUCKETS_BEHIND = _code("BUCKETS_BEHIND", "The ledger still writes to that period: try again.")
+    BUCKETS_BEHIND = _code(
+        "BUCKETS_BEHIND",
+        "Buckets still write to that period or are read-only; the message says which. Try again.",
+    )
     CAP_EXCEEDED = _code("CAP_EXCEEDED", "More points than the receipt may take; the message says why.")
     CAPTURE_EXCEEDS_HOLD = _code("CAPTURE_EXCEEDS_HOLD", "More points than the hold has left.")
     CARD_TAKEN = _code("CARD_TAKEN", "Another member has this card.")
@@ -92,6 +95,9 @@ class ErrorCode(Enum):
     )
     RETURN_EXCEEDS_ORIGINAL = _code("RETURN_EXCEEDS_ORIGINAL", "More is returned than was bought.")
     SAME_PERSON = _code("SAME_PERSON", "Both name the same member already.")
+    SHEET_UNREADABLE = _code(
+        "SHEET_UNREADABLE", "A period's sheet was damaged; the message says which, the proof says how."
+    )
     STATEMENT_UNKNOWN = _code("STATEMENT_UNKNOWN", "No such statement.")
     STEP_UP_REQUIRED = _code("STEP_UP_REQUIRED", "Burning needs proof of presence: a current QR code.")
     TARIFF_MISSING = _code("TARIFF_MISSING", "Points were earned under a tariff that is not known.")

@@ -193,7 +193,7 @@ def sheet_of(known: KnownSheet, directory: Directory) -> Sheet:
     """A sheet as the schema has it."""
     currency, spared = known.currency, known.efficiency
     return Sheet(
-        mode=_MODES[known.mode],
+        mode=_MODES[Mode(known.mode)],
         gross=money_of(known.gross_micro, currency),
         netting_efficiency=decimal_text(half_even(spared.numerator * MICRO, spared.denominator)),
         sum=money_of(known.sum_micro, currency),

@@ -7,6 +7,7 @@ returns add up to one full return, to the point and to the last unit of money.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -128,8 +129,11 @@ def redemption(wallet: Wallet, part: Original, restored: int, points: int) -> Re
     if part.kind == "burn":
         slices = [(taken.lot, taken.points, taken.obligor) for taken in part.slices]
         return Redemption(part.partner, part.terms, slices, restored, points)
-    hold = wallet.holds[part.id]
-    slices = [(taken.lot, taken.captured, taken.obligor) for taken in hold.slices if taken.captured]
+    hold, purchases = wallet.holds[part.id], wallet.purchases
+    assert purchases is not None, "the part is one of them"
+    # Not its slices: they have today's obligor, and a part may have been captured when it was another's.
+    parts = groupby(purchases.captured.get(part.id, ()), key=lambda taken: (taken.lot, taken.obligor))
+    slices = [(lot, sum(taken.points for taken in each), obligor) for (lot, obligor), each in parts]
     return Redemption(hold.partner, hold.terms, slices, restored, points)
 
 

@@ -12,7 +12,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +49,10 @@ _IS_OVER: Final = text(
     # A date would be a midnight of the session's zone first, and then be moved to UTC.
     ">= cast(cast(:end AS date) AS timestamp) AT TIME ZONE 'UTC' FROM clock"
 )
+_EARLIER: Final = text(
+    # The partitions themselves, whatever else bears the name in this transaction.
+    "SELECT recorded_at FROM public.operations WHERE recorded_at < :month ORDER BY recorded_at LIMIT 1"
+)
 _UNTALLIED: Final = f"""
     SELECT EXISTS (SELECT FROM heads h
                    CROSS JOIN LATERAL (SELECT max(o.id) AS last FROM {{}} o WHERE o.bucket = h.bucket) o
@@ -59,6 +63,15 @@ _UNFOLDED: Final = "SELECT EXISTS (SELECT FROM {} b JOIN heads h USING (bucket) 
 
 class MonthNotArchivable(Exception):
     """A month that is not over, not sealed, or not there; the message says which."""
+
+
+class EarlierMonthFirst(MonthNotArchivable):
+    """Months go in order: a page of history goes on in the archives where the partitions have no more."""
+
+    code = "EARLIER_MONTH_FIRST"
+
+    def __init__(self, earlier: datetime) -> None:
+        super().__init__(f"{self.code}: {earlier:%Y-%m} is to be archived before it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,9 @@ async def check(connection: AsyncConnection, month: date) -> list[int]:
         raise MonthNotArchivable(f"nothing was written in {month:%Y-%m}")
     if not await connection.scalar(_IS_OVER, {"end": _after(month)}):
         raise MonthNotArchivable(f"{month:%Y-%m} is not over")
+    earlier = await connection.scalar(_EARLIER, {"month": datetime(month.year, month.month, 1, tzinfo=UTC)})
+    if earlier is not None:
+        raise EarlierMonthFirst(earlier)
     for period in periods:
         seal = await sealing.find(connection, period)
         if seal is None:

@@ -6,15 +6,17 @@ SELECT history and move state. `reader` sees partner data through filtered views
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-from sqlalchemy import MetaData, event
+from sqlalchemy import MetaData, NullPool, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from .wire import ServerRefused, Wire
 
@@ -101,6 +103,21 @@ class Database:
     async def open_wire(self) -> Wire:
         """A connection of a lane's own, as writer."""
         return await Wire.open(self.lane_url, LANE_SETTINGS)
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[AsyncConnection]:
+        """A connection as writer that is of no pool, for who holds one while others are taken.
+
+        Out of a pool, as many of those as it has connections would each wait for the next.
+        """
+        engine = create_async_engine(
+            _async_url(self.lane_url),
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={"server_settings": _WATCH},
+        )
+        async with engine.connect() as connection:
+            yield connection
 
     async def close(self) -> None:
         """Give every connection back."""

@@ -17,7 +17,14 @@ from .registry import (
     rotate_secret,
 )
 from .secret import matches
-from .store import credentials_of, forget_revocations, insert_revocation, is_revoked, live_revocations
+from .store import (
+    credentials_of,
+    forget_revocations,
+    full_until,
+    insert_revocation,
+    is_revoked,
+    live_revocations,
+)
 
 __all__ = [
     "CHANGE_OVER",
@@ -39,6 +46,7 @@ __all__ = [
     "credentials_of",
     "find_client",
     "forget_revocations",
+    "full_until",
     "insert_revocation",
     "is_revoked",
     "live_revocations",

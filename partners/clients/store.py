@@ -16,6 +16,12 @@ from .client import Client, Credentials, Revocation
 from .secret import LIVE_SECRETS
 from .tables import client_secrets, clients, revocations
 
+MOST_REVOCATIONS: Final = 1_000
+"""Tokens that a client may have given up while they could still be alive, give or take those of one moment.
+
+Every process reads all of them twice a second. That may be six minutes, so it is nearly three a second.
+"""
+
 _SHOWN: Final = tuple(column for column in clients.c if column.name != "created_by")
 """What a client is to everybody; who registered it is the operator's affair, and not in a partner's view."""
 
@@ -131,6 +137,15 @@ def insert_revocation(connection: Connection, revocation: Revocation, at: dateti
             expires_at=revocation.expires_at,
         )
     )
+
+
+def full_until(connection: Connection, client_id: str, at: datetime) -> datetime | None:
+    """When a client that has given up all the tokens it may can give up another; None if it can at `at`."""
+    own = select(revocations.c.expires_at).where(
+        revocations.c.expires_at > at, revocations.c.client_id == client_id, revocations.c.jti.is_not(None)
+    )
+    last = own.order_by(revocations.c.expires_at.desc()).offset(MOST_REVOCATIONS - 1).limit(1)
+    return connection.scalar(last)
 
 
 def live_revocations(connection: Connection, at: datetime) -> list[Revocation]:

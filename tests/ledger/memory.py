@@ -219,9 +219,11 @@ class MemoryLedger:
         assert wallet.purchases is not None
         undoes = journal.undoes if journal else None
         period = undoes.origin_period if undoes else command.occurred_at.month
-        if outcome.refused is None and outcome.kind in PURCHASED:
+        if outcome.refused is None:
             wallet.purchases.note(command, outcome, period)
-        else:  # a batch does not note it of itself, but a later one finds it in the database
+        if (
+            outcome.refused is not None or outcome.kind not in PURCHASED
+        ):  # a batch does not note it of itself, but a later one finds it in the database
             wallet.purchases.originals[outcome.operation] = msgspec.structs.replace(
                 Original.posted(command, outcome, period), is_refused=outcome.refused is not None
             )

@@ -367,6 +367,25 @@ def test_a_burn_comes_back_to_who_paid_for_it_and_the_successor_takes_it_over() 
     assert outcome.balance.available == 60
 
 
+def test_what_a_hold_was_captured_for_comes_back_to_who_paid_for_each_part() -> None:
+    """Of one lot 12 are A's when they are captured, and 8 are C's, after a novation between the parts."""
+    ledger = a_ledger(an_earn(30))
+    hold = accepted(ledger, an_authorization(20, partner=B, terms=12)).operation
+    accepted(ledger, a_capture(hold, 12, partner=B, final=False))
+    accepted(ledger, a_novation(A, C, tariff=A))
+    accepted(ledger, a_capture(hold, partner=B))
+
+    accepted(ledger, a_return(hold, partner=B))
+
+    (lot,) = lots_of(ledger)
+    paid = {"redeemer": B, "terms": 12}
+    assert last(ledger).lines[:2] == (
+        line_of(lot, REDEEMED, AVAILABLE, 8, obligor=C, **paid),
+        line_of(lot, REDEEMED, AVAILABLE, 12, obligor=A, **paid),
+    )
+    assert [(line.obligor, line.points) for line in last(ledger).lines[2:]] == [(A, 12), (C, 12)]
+
+
 def test_what_was_forfeited_before_this_batch_counts_too() -> None:
     ledger = a_ledger()
     purchase = accepted(ledger, an_earn(50, obligor=A, expires_at=START + 2 * DAY)).operation

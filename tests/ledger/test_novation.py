@@ -17,11 +17,24 @@ from ledger.tables import heads, lots, slices
 from tests.servers import Urls
 
 from . import proving
-from .builders import MEMBER, START, A, B, C, a_capture, a_transfer, a_void, an_authorization, an_earn
-from .instances import a_process
+from .builders import (
+    MEMBER,
+    START,
+    A,
+    B,
+    C,
+    a_capture,
+    a_return,
+    a_transfer,
+    a_void,
+    an_authorization,
+    an_earn,
+)
+from .instances import a_process, codes
 
 OPERATOR = 0
 DAY = timedelta(days=1)
+FRIEND = compose(MEMBER >> 56, 77)
 MEMBERS = [compose(bucket, number) for bucket in range(0, 64, 9) for number in (1, 2)]
 
 
@@ -86,6 +99,33 @@ async def test_lots_held_slices_and_pending_change_hands_alike(ledger: Ledger, d
     burned = await moved(database, "burn", "release")
     assert ("release", C, OPERATOR, 8, 30) in burned
     assert ("burn", C, OPERATOR, 7, 20) in burned
+    await proving.holds(database)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_a_hold_was_captured_for_comes_back_to_who_paid_for_each_part(
+    ledger: Ledger, database: Database, at_once: bool
+) -> None:
+    """The second capture may be of the return's own batch; another hold is there to be taken for this one."""
+    await ledger.submit_many(
+        [an_earn(60, partner=C, tariff=7), an_earn(9, partner=C, tariff=7, member=FRIEND)]
+    )
+    hold = (await ledger.submit(an_authorization(50, terms=12))).hold or 0
+    other = (await ledger.submit(an_authorization(5, terms=12, member=FRIEND))).hold or 0
+    await ledger.submit_many([a_capture(hold, 20, terms=12, final=False), a_capture(other, 5, terms=12)])
+    await leave(database, ledger)
+    asked: list[Command] = [a_capture(hold, 25, terms=12, final=True), a_return(hold, partner=B)]
+    for commands in [asked] if at_once else [[command] for command in asked]:
+        outcomes = await ledger.submit_many(commands)
+
+    assert codes(outcomes)[-1] == "OK"
+    assert sorted(await moved(database, "burn", "burn_return")) == [
+        ("burn", C, OPERATOR, 7, 25),
+        ("burn", C, C, 7, 25),
+        ("burn_return", C, OPERATOR, 7, 25),
+        ("burn_return", C, C, 7, 20),
+    ]
+    assert await obligors(database, MEMBER) == {OPERATOR}
     await proving.holds(database)
 
 

@@ -41,7 +41,7 @@ async def post(coalition: Coalition, points: int) -> Adjustment:
 
 
 async def found_in(connection: AsyncConnection) -> list[str]:
-    (invariant,) = INVARIANTS
+    (invariant,) = [each for each in INVARIANTS if each.name == "adjustments"]
     return [found.row for found in await invariant.find(connection)]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import Ledger
@@ -15,7 +16,7 @@ from partners import create_partner
 from settlement import issued, periods, proof, store
 from settlement.close import advance
 from settlement.closing_note import ClosingNote, decode_closing_note, encode_closing_note
-from settlement.periods import Stage
+from settlement.periods import SheetUnreadable, Stage
 from tests.damage import damaged_for_now
 from tests.servers import Urls
 from tests.settlement.coalition import ENDS, STAFF, Coalition, store_period
@@ -73,6 +74,12 @@ REWRITTEN: Final = {
     "UPDATE sheets SET mode = 'gross' WHERE period = 1": (
         "period 1: the sheet is RUB, gross; it should be RUB, multilateral",
     ),
+    "UPDATE sheets SET mode = 'by hand' WHERE period = 1": (
+        "period 1: the sheet is RUB, by hand; it should be RUB, multilateral",
+    ),
+    "UPDATE sheets SET drawn_up_at = drawn_up_at - interval '1 hour' WHERE period = 2": (
+        "period 2: the sheet was drawn up at 2026-02-28T23:00:00+00:00; it should have been at 2026-03-01",
+    ),
     "UPDATE agreements SET fee_ppm = 300000 WHERE partner = 2": (
         "period 1: the line of the operator is",
         "period 1: the line of partner 2 is",
@@ -119,6 +126,15 @@ async def test_what_was_rewritten_is_named(closed: Coalition, database: Database
             found = await found_in(connection, "papers")
         for row in rows:
             assert any(each.startswith(row) for each in found), (damage, found)
+
+
+async def test_a_sheet_that_is_netted_as_nobody_nets_is_not_shown(closed: Coalition, urls: Urls) -> None:
+    async with damaged_for_now(urls, "UPDATE sheets SET mode = 'by hand' WHERE period = 1") as connection:
+        with pytest.raises(SheetUnreadable, match="the sheet of period 1 says that it is netted 'by hand'"):
+            await periods.period(connection, 1)
+        with pytest.raises(SheetUnreadable):
+            await periods.periods(connection, at=ENDS[2])
+        assert (await periods.period(connection, 2)).sheet is not None
 
 
 STAGES_CHANGED: Final = {
@@ -172,6 +188,18 @@ async def test_a_period_closed_before_there_were_notes_is_drawn_up_as_it_was_the
         assert await found_in(connection, "papers") == []
 
     assert [row.hash.hex() for row in rows] == FIRST_EDITION
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+async def test_before_there_were_notes_a_sheet_was_drawn_up_no_later_than_it_was_proposed(
+    closed: Coalition, urls: Urls, by: int
+) -> None:
+    damage = f"UPDATE sheets SET drawn_up_at = drawn_up_at + {by} * interval '1 hour' WHERE period = 1"
+    async with damaged_for_now(urls, damage) as connection:
+        await connection.execute(text(f"DELETE FROM operations WHERE bucket = {TREASURY}"))
+        found = [row for row in await found_in(connection, "papers") if "drawn up at" in row]
+
+    assert len(found) == (by > 0)
 
 
 async def test_a_close_killed_between_its_note_and_its_papers_goes_on_with_what_was_noted(

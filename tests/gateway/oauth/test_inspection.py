@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from ledger.kernel.database import Database
-from partners.clients import NewClient, live_revocations, revoke_client
+from partners.clients import NewClient, Revocation, insert_revocation, live_revocations, revoke_client
 from tests.gateway.oauth.conftest import BY, ISSUER, OAuth, Register, now
 
 
@@ -62,6 +62,47 @@ async def test_a_token_that_is_given_up_again_is_written_once(
     assert [each.status_code for each in answers] == [200] * 3
     async with database.writer.connect() as connection:
         assert len(await connection.run_sync(live_revocations, now())) == 1
+
+
+async def test_one_client_does_not_fill_what_every_process_reads_twice_a_second(
+    oauth: OAuth,
+    till: NewClient,
+    operator: NewClient,
+    register: Register,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("partners.clients.store.MOST_REVOCATIONS", 3)
+    tokens = [await oauth.token(till) for _ in range(5)]
+    other = await register(name="Other till")
+
+    answers = [await revoke(oauth, till, token=token) for token in tokens]
+    again = await revoke(oauth, till, token=tokens[0])
+    others = await revoke(oauth, other, token=await oauth.token(other))
+
+    assert [each.status_code for each in answers] == [200, 200, 200, 503, 503]
+    assert answers[3].json()["error"] == "temporarily_unavailable"
+    assert 0 < int(answers[3].headers["retry-after"]) <= 360
+    assert (again.status_code, others.status_code) == (200, 200)
+    assert [(await introspect(oauth, till, token)).json()["active"] for token in tokens[2:4]] == [False, True]
+    async with database.writer.begin() as connection:
+        assert len(await connection.run_sync(live_revocations, now())) == 4
+        await revoke_client(connection, till.client.client_id, wall_time=now(), at=now(), by=BY)
+    assert (await introspect(oauth, operator, tokens[4])).json() == {"active": False}
+
+
+async def test_a_client_may_give_up_tokens_again_when_those_it_gave_up_are_dead(
+    oauth: OAuth, till: NewClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partners.clients.store.MOST_REVOCATIONS", 1)
+    dead, token = (
+        Revocation(client_id=till.client.client_id, jti="old", expires_at=now()),
+        await oauth.token(till),
+    )
+    async with database.writer.begin() as connection:
+        await connection.run_sync(insert_revocation, dead, now())
+
+    assert (await revoke(oauth, till, token=token)).status_code == 200
 
 
 async def test_a_token_of_a_revoked_client_is_inactive_at_once(

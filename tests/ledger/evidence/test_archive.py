@@ -17,11 +17,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ledger import Balance, Ledger, records, tallies
+from ledger import Balance, Ledger, Recorded, records, tallies
 from ledger.asof import Clock, balance_as_of
 from ledger.chain import merkle_root
 from ledger.evidence import archive, parquet, sealing
-from ledger.evidence.archive import Archived, MonthNotArchivable
+from ledger.evidence.archive import Archived, EarlierMonthFirst, MonthNotArchivable
 from ledger.evidence.exporting import inclusion_of
 from ledger.evidence.history import StoredBlock
 from ledger.evidence.inclusion import header_of
@@ -112,7 +112,7 @@ async def test_balances_as_of_any_instant_are_told_as_before_whatever_is_archive
     assert told[0] == told[1] == Balance()
     assert told[2] != told[3]
 
-    for month in (FEBRUARY, JANUARY):
+    for month in (JANUARY, FEBRUARY):
         await _archive(owner, tmp_path / f"{month}", month)
 
         assert [await _balance(database, *each) for each in asked] == told
@@ -149,17 +149,34 @@ async def test_only_a_month_that_is_over_sealed_and_there_is_archived(
         await _archive(owner, tmp_path / "february", FEBRUARY)
     with pytest.raises(MonthNotArchivable, match="not among the partitions"):
         await _archive(owner, tmp_path / "march", date(2026, 7, 1))
+    await _archive(owner, tmp_path / "january")
     await ledger.advance(datetime(2026, 3, 2, tzinfo=UTC))
     with pytest.raises(MonthNotArchivable, match="not sealed"):
         await _archive(owner, tmp_path / "february", FEBRUARY)
     await _seal(database)
 
     await _archive(owner, tmp_path / "february", FEBRUARY)
-    await _archive(owner, tmp_path / "january")
 
     with pytest.raises(MonthNotArchivable, match="archived"):
         await _archive(owner, tmp_path / "again")
     await proving.holds(database)
+
+
+async def test_a_month_waits_for_earlier_ones_so_that_history_pages_in_order(
+    ledger: Ledger, database: Database, owner: AsyncEngine, tmp_path: Path
+) -> None:
+    await ledger.advance(datetime(2026, 3, 2, tzinfo=UTC))
+    await ledger.submit(an_earn(5))
+    await _seal(database)
+    before = await ledger.history(MEMBER)
+
+    with pytest.raises(EarlierMonthFirst, match=r"^EARLIER_MONTH_FIRST: 2026-01 is "):
+        await _archive(owner, tmp_path / "too soon", FEBRUARY)
+
+    assert not (tmp_path / "too soon").exists()
+    for month in (JANUARY, FEBRUARY):
+        await _archive(owner, tmp_path / f"{month}", month)
+        assert await _paged(ledger) == before
 
 
 async def test_a_month_that_tallies_lack_is_not_archived_and_is_told_the_same_afterwards(
@@ -372,6 +389,15 @@ async def _seal(database: Database) -> None:
     async with database.writer.begin() as connection:
         (span,) = await sealing.due(connection)
         await sealing.seal_period(connection, span, KEYS, at=AT)
+
+
+async def _paged(ledger: Ledger) -> list[Recorded]:
+    """The member's history, by pages of two."""
+    pages, last = [], None
+    while page := await ledger.history(MEMBER, before=last, limit=2):
+        pages += page
+        last = page[-1].id
+    return pages
 
 
 async def _balance(database: Database, at: datetime, clock: Clock = Clock.RECORDED) -> Balance:
