@@ -29,7 +29,11 @@ FirstOption = Annotated[int, typer.Option("--first", help="How many to tell of."
 BeforeOption = Annotated[
     int | None,
     typer.Option(
-        "--before", help="Only what came before this operation, by its number.", min=0, max=MOST_NUMBER
+        "--before",
+        metavar="NUMBER",
+        help="Only what came before this operation, by its number.",
+        min=0,
+        max=MOST_NUMBER,
     ),
 ]
 
