@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy.engine import make_url
@@ -42,8 +43,44 @@ def archive_command(month: MonthArgument, to: ToOption = None, data: DataOption 
     )
 
 
-def verify_archive(folder: Path, kept: Seal | None, installation: Settings | None) -> str:
-    """Recount an archive from its files; what it holds and what that is worth. Raises `Unable`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What an archive holds, every hash of it checked, and what that is worth.
+
+    `seals` are the periods whose seals its buckets lead to; `unchecked` the buckets that lead to none;
+    `kept` is the period of the seal that it was compared with, None for none.
+    """
+
+    month: str
+    rows: dict[str, int]
+    seals: list[int]
+    unchecked: list[str]
+    kept: int | None
+    is_recorded: bool
+
+    def figures(self) -> dict[str, Any]:
+        """For programs."""
+        return {"ok": True, **asdict(self)}
+
+    def told(self) -> str:
+        """For people."""
+        rows = ", ".join(f"{count} {name}" for name, count in self.rows.items())
+        if self.unchecked:
+            holds = f"NOT led to a seal, since an older version archived it: {', '.join(self.unchecked)}."
+        else:
+            seals = ", ".join(map(str, self.seals))
+            holds = f"every bucket leads to the seals of periods {seals}, with nothing missing."
+        whose = (
+            f"The seal of period {self.kept} is the one you kept."
+            if self.kept is not None
+            else "The seals are the folder's own: compare them, or their key, with what you kept."
+        )
+        recorded = " It is what the installation wrote down." if self.is_recorded else ""
+        return f"{self.month}: {rows}; every hash holds, and {holds} {whose}{recorded}"
+
+
+def verify_archive(folder: Path, kept: Seal | None, installation: Settings | None) -> Verified:
+    """Recount an archive from its files. Raises `Unable`.
 
     A seal that was `kept` must be one of its seals, and what an `installation` wrote down its digest.
     """
@@ -58,17 +95,14 @@ def verify_archive(folder: Path, kept: Seal | None, installation: Settings | Non
         recorded = asyncio.run(_recorded(installation, _first_of(month)))
         if recorded != found.digest:
             raise Unable(f"{folder} is not what was archived of {month}: its manifest is another one.")
-    rows = ", ".join(f"{told['rows']} {name}" for name, told in found.manifest["tables"].items())
-    seals = ", ".join(str(seal.period) for seal in found.seals)
-    if found.unchecked:
-        holds = f"NOT led to a seal, since an older version archived it: {', '.join(found.unchecked)}."
-    else:
-        holds = f"every bucket leads to the seals of periods {seals}, with nothing missing."
-    if kept is not None:
-        whose = f"The seal of period {kept.period} is the one you kept."
-    else:
-        whose = "The seals are the folder's own: compare them, or their key, with what you kept."
-    return f"{month}: {rows}; every hash holds, and {holds} {whose}"
+    return Verified(
+        month=month,
+        rows={name: told["rows"] for name, told in found.manifest["tables"].items()},
+        seals=[seal.period for seal in found.seals],
+        unchecked=[str(each) for each in found.unchecked],
+        kept=None if kept is None else kept.period,
+        is_recorded=installation is not None,
+    )
 
 
 def _first_of(month: str) -> date:

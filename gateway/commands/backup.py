@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,7 +73,8 @@ def restore_command(
     if problems:
         raise typer.Exit(1)
     if not as_json:
-        typer.echo(f"Restored and proved: {proof.operations} operations. Start it with kopilka up.")
+        start = f"kopilka up --data {shlex.quote(str(settings.data_dir))}"
+        typer.echo(f"Restored and proved: {proof.operations} operations. Start it with {start}.")
 
 
 async def _facts(settings: Settings) -> dict[str, Any]:

@@ -107,16 +107,24 @@ def _instant(text: str) -> datetime:
 
 
 def _print(told: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False, title_justify="left")
-    for name, figure in _flat(told):
-        table.add_row(name, f"{figure:,}" if isinstance(figure, int) else figure)
-    Console().print(table)
+    """A heading for each part, its figures below it."""
+    console = Console(highlight=False)
+    console.print(f"As of {told['as_of']}, by the {told['clock']} clock")
+    for heading, figures in _parts(told):
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
+        table.add_column()
+        table.add_column(justify="right")
+        for name, figure in figures.items():
+            table.add_row(f"  {name.replace('_', ' ')}", f"{figure:,}")
+        console.print(heading)
+        console.print(table)
 
 
-def _flat(told: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    """Figures with the names of what they stand under."""
-    rows: list[tuple[str, Any]] = []
-    for name, value in told.items():
-        path = f"{above} {name}".strip().replace("_", " ")
-        rows += _flat(value, path) if isinstance(value, dict) else [(path, value)]
-    return rows
+def _parts(told: dict[str, Any]) -> list[tuple[str, dict[str, int]]]:
+    """Figures by what they are: a partner has a standing in each of its parts, and a figure besides."""
+    heading = "balance" if "balance" in told else "standing"
+    figures = told[heading]
+    below = {part: figure for part, figure in figures.items() if isinstance(figure, dict)}
+    besides = {name: figure for name, figure in figures.items() if name not in below}
+    parts = [(part.replace("_", " "), figure) for part, figure in below.items()]
+    return [*parts, (heading if not below else "as redeemer", besides)] if besides else parts

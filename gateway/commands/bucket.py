@@ -16,6 +16,7 @@ from gateway.settings import Settings
 from gateway.unable import Unable
 from ledger import findings
 from ledger.findings import Known
+from ledger.kernel.ids import BUCKETS
 from ledger.kernel.refusals import Refusal
 from settlement import audits
 
@@ -26,7 +27,10 @@ bucket_app: Final = typer.Typer(help="See read-only buckets, and lift one.", no_
 BucketArgument = Annotated[
     int | None,
     typer.Argument(
-        metavar="[BUCKET]", help="The bucket, 0 to 64; left out, the findings that blame no bucket."
+        metavar="BUCKET",
+        help="The bucket; left out, the findings that blame no bucket.",
+        min=0,
+        max=BUCKETS - 1,
     ),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="What was wrong and what was done.")]

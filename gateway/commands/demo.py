@@ -29,11 +29,22 @@ NoticeDaysOption = Annotated[
 ]
 
 
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Where it is served, for the lines that are printed (default: 8000).", min=1, max=65535
+    ),
+]
+
+
 def demo_command(
-    notice_days: NoticeDaysOption = None, data: DataOption = None, as_json: JsonOption = False
+    notice_days: NoticeDaysOption = None,
+    port: PortOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Load the demo coalition, or show its clients again. `kopilka up` does this by itself."""
-    settings = installed(data)
+    settings = installed(data, port=port)
     tell(settings, loaded(settings, notice_days), as_json=as_json, under=_LOADED)
 
 

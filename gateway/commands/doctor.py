@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -191,5 +192,5 @@ def _print(findings: list[Finding]) -> None:
     for finding in findings:
         mark = "[green]✓[/green]" if finding.is_well else "[red]✗[/red]"
         advice = f" → {finding.advice}" if finding.advice and not finding.is_well else ""
-        table.add_row(mark, finding.name, f"{finding.found}{advice}")
+        table.add_row(mark, finding.name, Text(f"{finding.found}{advice}"))
     Console().print(table)

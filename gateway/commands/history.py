@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.services import open_services
 from gateway.settings import Settings
@@ -21,12 +22,18 @@ from .installation import DataOption, JsonOption, installed
 from .person import MOST_NUMBER, CardOption, MemberOption, PhoneOption, member_named
 
 _MOST: Final = 1_000
+_WIDEST: Final = 1_000
+"""Columns of a line: names and receipts have 200 characters at most."""
 
 FirstOption = Annotated[int, typer.Option("--first", help="How many to tell of.", min=1, max=_MOST)]
 BeforeOption = Annotated[
     int | None,
     typer.Option(
-        "--before", help="Only what came before this operation, by its number.", min=0, max=MOST_NUMBER
+        "--before",
+        metavar="NUMBER",
+        help="Only what came before this operation, by its number.",
+        min=0,
+        max=MOST_NUMBER,
     ),
 ]
 
@@ -92,19 +99,23 @@ def _name(directory: Directory, partner: int) -> str:
 
 
 def _print(told: dict[str, Any]) -> None:
+    # A line may be longer than the terminal is wide: a code or a receipt that is cut off tells nothing.
+    console = Console(highlight=False, markup=False, width=_WIDEST)
+    if not told["operations"]:
+        console.print(f"Nothing is recorded of member {told['member']}.")
+        return
     table = Table(box=None, pad_edge=False)
-    for heading in ("operation", "recorded, UTC", "kind"):
+    for heading in ("operation", "recorded, UTC", "kind", "partner"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("partner")
     for heading in ("points", "balance"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("receipt, or why not")
+    table.add_column("receipt, or why not", no_wrap=True)
     for each in told["operations"]:
         recorded_at = each["recorded_at"][:16].replace("T", " ")
         figures = (f"{each['points']:,}", f"{each['balance']:,}")
         known = (str(each["id"]), recorded_at, each["kind"], each["partner_name"])
-        table.add_row(*known, *figures, each["refusal"] or each["receipt"])
-    console = Console(highlight=False, markup=False)
+        row = (*known, *figures, each["refusal"] or each["receipt"])
+        table.add_row(*(Text(cell) for cell in row))
     console.print(table)
     if told["before"] is not None:
         console.print(f"More with --before {told['before']}.")

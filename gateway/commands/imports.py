@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from gateway.schema.node import global_id
 from gateway.services import Services, open_services
@@ -47,6 +48,9 @@ import_app: Final = typer.Typer(help="Take over an existing programme.", no_args
 _PATIENCE: Final = 60
 """How often a chunk that the ledger has no room for is tried again, a second apart."""
 
+_SHOWN: Final = 5
+"""How many refused rows are told on the terminal."""
+
 _PAGE: Final = 1_000
 _COLUMNS: Final = ("row", "code", "points", "operation", "field", "message")
 
@@ -68,13 +72,14 @@ OutcomesOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What an import came to. `number` is None for a dry run."""
+    """What an import came to. `number` is None for a dry run; `shown` are the first of the refused rows."""
 
     number: int | None
     accepted: int
     refused: int
     totals: Totals
     differences: list[Difference]
+    shown: list[RowOutcome]
     names: dict[int, str]
     seconds: float
 
@@ -129,7 +134,8 @@ class _Job:
         self._format = format_
         self._source = source
         self._outcomes = outcomes
-        self._progress = Progress(console=console, transient=True)
+        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._refused: list[RowOutcome] = []
 
     async def run(self, settings: Settings, *, rehearse: bool) -> Report:
         """Take the file over, or only look at it."""
@@ -155,6 +161,7 @@ class _Job:
                 refused=counts[1],
                 totals=found,
                 differences=opening.differences(found, claimed),
+                shown=self._refused,
                 names={partner.id: partner.name for partner in directory.partners.values()},
                 seconds=time.monotonic() - began,
             )
@@ -162,23 +169,27 @@ class _Job:
     async def _take_over(self, services: Services, issuers: Issuers, at: datetime) -> Import:
         # The file is known by its content, so that whoever begins again goes on where it ended.
         digest = hashlib.file_digest(self._stream, "sha256").hexdigest()
-        async with services.database.writer.begin() as connection:
-            known = await opening.begin(
-                connection, source=self._source, file=f"sha256:{digest}", at=at, by=who()
-            )
-        if known.ended_at is None:
-            for chunk in self._chunks(after=known.done):
-                checked = await _patiently(services, issuers, known, chunk, at)
-                async with services.database.writer.begin() as connection:
-                    known = await opening.keep(
-                        connection, known.id, chunk, checked, after=known.done, at=at, is_last=False
-                    )
+        with _writer(self._outcomes) as write:  # before anything is taken over: the path may be mistyped
             async with services.database.writer.begin() as connection:
-                known = await opening.end(connection, known, at=at)
-        if self._outcomes is not None:
-            with _writer(self._outcomes) as write:
+                known = await opening.begin(
+                    connection, source=self._source, file=f"sha256:{digest}", at=at, by=who()
+                )
+            if known.ended_at is None:
+                for chunk in self._chunks(after=known.done):
+                    checked = await _patiently(services, issuers, known, chunk, at)
+                    async with services.database.writer.begin() as connection:
+                        known = await opening.keep(
+                            connection, known.id, chunk, checked, after=known.done, at=at, is_last=False
+                        )
+                async with services.database.writer.begin() as connection:
+                    known = await opening.end(connection, known, at=at)
+            if self._outcomes is not None:
                 async for row in _kept_outcomes(services.database, known.id):
                     write(row)
+        async with services.database.writer.connect() as connection:
+            self._refused += await opening.outcomes(
+                connection, known.id, after=0, first=_SHOWN, refused_only=True
+            )
         return known
 
     async def _rehearse(
@@ -193,7 +204,9 @@ class _Job:
                 )
                 totals, control = totals.plus(checked.totals), checked.control.over(control)
                 rows += len(checked.rows)
-                refused += sum(bool(row.code) for row in checked.rows)
+                refusals = [row for row in checked.rows if row.code]
+                refused += len(refusals)
+                self._refused += refusals[: _SHOWN - len(self._refused)]
                 for row in checked.rows:
                     write(row)
         return totals, control, (rows - refused, refused)
@@ -236,13 +249,20 @@ def _writer(file: Path | None) -> Iterator[Callable[[RowOutcome], None]]:
     if file is None:
         yield lambda _row: None
         return
-    with file.open("w", encoding="utf-8", newline="") as stream:
+    with _opened(file) as stream:
         if file.suffix.lower() != ".csv":
             yield lambda row: print(json.dumps(_told(row), ensure_ascii=False), file=stream)
             return
         table = csv.DictWriter(stream, _COLUMNS)
         table.writeheader()
         yield lambda row: table.writerow(_told(row))
+
+
+def _opened(file: Path) -> TextIO:
+    try:
+        return file.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise explain(error, f"writing {file}") from None
 
 
 def _told(row: RowOutcome) -> dict[str, Any]:
@@ -290,8 +310,13 @@ def _print(report: Report) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_row("members", f"{report.totals.members:,}")
     for issuer, points in report.totals.points.items():
-        table.add_row(report.names[issuer], f"{points:,} points")
+        table.add_row(Text(report.names[issuer]), f"{points:,} points")
     console.print(table)
+    for row in report.shown:
+        where = f" {'.'.join(row.field)}" if row.field else ""
+        console.print(f"row {row.row}: {row.code}{where}: {row.message}", markup=False)
+    if report.refused > len(report.shown):
+        console.print(f"{report.refused - len(report.shown):,} more: --outcomes FILE tells them all.")
     for each in report.differences:
         console.print(
             f"The file claims {each.claimed:,} of {_of(report, each)}, {each.found:,} were found.",

@@ -31,9 +31,9 @@ def settings_with(*, data: Path | None = None, port: int | None = None) -> Setti
     return settings
 
 
-def installed(data: Path | None = None) -> Settings:
+def installed(data: Path | None = None, *, port: int | None = None) -> Settings:
     """Settings complete enough to connect: what the environment lacks, the data folder knows."""
-    settings = settings_with(data=data)
+    settings = settings_with(data=data, port=port)
     return completed(settings, known_settings(settings.data_dir))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.clock import ProgrammeClock
 from gateway.services import open_database, open_services
@@ -176,7 +177,7 @@ def _sheet_table(sheet: Sheet, account: Account) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for line in sheet.lines:
         money = (_money(getattr(line, f"{column}_micro")) for column in _COLUMNS)
-        table.add_row(_name(account.directory, line.partner), *money)
+        table.add_row(Text(_name(account.directory, line.partner)), *money)
     return table
 
 

@@ -15,7 +15,9 @@ MOST_NUMBER: Final = 2**63 - 1
 
 MemberOption = Annotated[
     int | None,
-    typer.Option("--member", help="A member, by the ledger's number.", min=0, max=MOST_NUMBER),
+    typer.Option(
+        "--member", metavar="NUMBER", help="A member, by the ledger's number.", min=0, max=MOST_NUMBER
+    ),
 ]
 PhoneOption = Annotated[str | None, typer.Option("--phone", help="A member, by phone.")]
 CardOption = Annotated[str | None, typer.Option("--card", help="A member, by card number.")]

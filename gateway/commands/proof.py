@@ -66,8 +66,11 @@ def verify_command(
     """Check a proof, or an archived month, with no database and no network; exit code 1 if it is not so."""
     if file.is_dir():
         kept = None if seal is None else read_seal(seal)
-        typer.echo(verify_archive(file, kept, installed(data) if recorded else None))
+        verified = verify_archive(file, kept, installed(data) if recorded else None)
+        typer.echo(json.dumps(verified.figures()) if as_json else verified.told())
         return
+    if recorded:
+        raise Unable(f"--recorded is for archived months, and {file} is no folder.")
     try:
         inclusion = from_inclusion_file(read_json(file))
     except NotGenuine as reason:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from gateway.unable import Unable, explain
 from ledger.kernel.refusals import Refusal
@@ -69,7 +70,7 @@ def _table(
     for key in keys:
         table.add_column(key.replace("_", " ").removesuffix(" ca"), justify="right", no_wrap=True)
     for name in figures[keys[0]]:
-        table.add_row(name, *(shown(figures[key][name]) for key in keys))
+        table.add_row(Text(name), *(shown(figures[key][name]) for key in keys))
     return table
 
 

@@ -20,7 +20,7 @@ from members import MasterKeys
 
 from .demo import NoticeDaysOption, loaded
 from .installation import DataOption, JsonOption, completed, settings_with
-from .migrate import ClockOption, StartsAtOption, migrated
+from .migrate import ClockOption, StartsAtOption, check_start, migrated
 from .serve import listen
 from .telling import tell
 
@@ -30,7 +30,9 @@ _UP: Final = "[bold]Kopilka is up.[/bold] Ctrl-C stops everything."
 
 
 def up_command(
-    port: Annotated[int | None, typer.Option(help="Where to serve (default: 8000).")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Where to serve (default: 8000).", min=1, max=65535)
+    ] = None,
     data: DataOption = None,
     clock: ClockOption = None,
     starts_at: StartsAtOption = None,
@@ -41,6 +43,7 @@ def up_command(
     """Start Kopilka with servers of its own, load the demo coalition, and serve until Ctrl-C."""
     for each in _STOPPING:
         signal.signal(each, signal.default_int_handler)
+    check_start(clock, starts_at)
     settings = settings_with(data=data, port=port)
     listen(settings.host, settings.port).close()
     with ExitStack() as stack:

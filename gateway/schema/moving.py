@@ -13,7 +13,7 @@ from gateway.context import Context, Info
 from ledger import Outcome, Transit
 from ledger.commands import Refused
 from ledger.kernel.ids import OPERATOR
-from members import Merged, merge_members
+from members import Merged, StepUpRequired, merge_members
 from partners import (
     ArmRequest,
     TransferRequest,
@@ -230,8 +230,11 @@ class MovingMutation:
     async def transfer_points(self, info: Info, input: TransferPointsInput) -> TransferPayload:  # noqa: A002
         """Send; the answer usually tells that they have arrived."""
         context = info.context
-        sender = await identify(context, input.sender)
-        recipient = await identify(context, input.recipient)
+        if _is_looked_up(input.sender) and _is_looked_up(input.recipient):
+            # Only one is looked up in a document, and no phone or card proves that its member is there.
+            return TransferPayload(user_errors=[_sender_error(Refused.of(StepUpRequired()))])
+        sender = await identify(context, input.sender, name="sender")
+        recipient = await identify(context, input.recipient, name="recipient")
         sent = await send_points(
             context.services.ledger,
             TransferRequest(
@@ -349,7 +352,7 @@ async def _named(context: Context, handle: str) -> int:
 def _transfer_payload(outcome: Outcome, transit: Transit | None) -> TransferPayload:
     if transit is None:
         refused = outcome.refused
-        errors = [] if refused is None else [user_error(refused)]
+        errors = [] if refused is None else [_sender_error(refused)]
         return TransferPayload(replayed=outcome.replayed, user_errors=errors)
     transfer = Transfer(
         operation=global_id(KIND, outcome.operation),
@@ -358,6 +361,23 @@ def _transfer_payload(outcome: Outcome, transit: Transit | None) -> TransferPayl
         balance=balance_of(outcome.balance),
     )
     return TransferPayload(transfer=transfer, replayed=outcome.replayed, user_errors=_why_returned(transit))
+
+
+def _is_looked_up(given: MemberInput) -> bool:
+    return given.phone is not None or given.card is not None
+
+
+_IN_A_TRANSFER: Final = {"member": "sender", "to": "recipient"}
+"""What the rooms call the two: points leave their `member` and go `to` another."""
+
+
+def _sender_error(refused: Refused) -> UserError:
+    """Why nothing left the sender, at the place where the transfer names it."""
+    error = user_error(refused)
+    if error.field:
+        first, *rest = error.field
+        error.field = [_IN_A_TRANSFER.get(first, first), *rest]
+    return error
 
 
 def _why_returned(transit: Transit) -> list[UserError]:

@@ -37,21 +37,24 @@ _STEP_UP: Final = Refused.of(StepUpRequired())
 _EXPIRED: Final = Refused.of(MemberTokenExpired())
 
 
-async def identify(context: Context, given: MemberInput) -> Presence:
-    """Who `given` is. Raises `MemberNotFound`, `InvalidInput` and `Throttled`."""
+async def identify(context: Context, given: MemberInput, *, name: str = "member") -> Presence:
+    """Who `given` is, which stands at `name` in the input.
+
+    Raises `MemberNotFound`, `InvalidInput` and `Throttled`.
+    """
     if given.handle is not None:
-        return Presence(_by_handle(context, given.handle), unproven=_STEP_UP)
+        return Presence(_by_handle(context, given.handle, name), unproven=_STEP_UP)
     if given.qr is not None:
         (presented,) = await context.services.tokens.read_many([given.qr], at=context.now)
         if isinstance(presented, MemberNotFound):
-            raise _at(presented, "qr")
+            raise _at(presented, name, "qr")
         return _by_code(presented)
     context.look_up()
     async with context.services.database.writer.connect() as connection:
-        with below("member"):
+        with below(name):
             member = await find(connection, context.services.keys, phone=given.phone, card=given.card)
     if member is None:
-        raise MemberNotFound(field=("member",))
+        raise MemberNotFound(field=(name,))
     context.found()
     return Presence(member, unproven=_STEP_UP)
 
@@ -64,7 +67,7 @@ async def identify_all(context: Context, given: Sequence[MemberInput]) -> list[P
         read = await context.services.tokens.read_many([code for _, code in codes], at=context.now)
         for (index, _), presented in zip(codes, read, strict=True):
             found[index] = (
-                Refused.of(_at(presented, "qr"))
+                Refused.of(_at(presented, "member", "qr"))
                 if isinstance(presented, MemberNotFound)
                 else _by_code(presented)
             )
@@ -111,15 +114,15 @@ async def _look_up(
             found[index] = Presence(member, unproven=_STEP_UP)
 
 
-def _by_handle(context: Context, handle: str) -> int:
+def _by_handle(context: Context, handle: str, name: str = "member") -> int:
     try:
         return context.services.handles.open(context.namer, handle)
     except MemberNotFound as refusal:
-        raise _at(refusal, "handle") from None
+        raise _at(refusal, name, "handle") from None
 
 
-def _at(refusal: MemberNotFound, name: str) -> MemberNotFound:
-    return MemberNotFound(refusal.message, field=("member", name))
+def _at(refusal: MemberNotFound, *path: str) -> MemberNotFound:
+    return MemberNotFound(refusal.message, field=path)
 
 
 def _by_code(presented: Presented) -> Presence:

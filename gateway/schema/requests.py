@@ -17,6 +17,7 @@ from .scalars import Points
 KEY: Final = (
     "The caller's own name for this request, 1 to 255 characters; a repeat is answered as the first time."
 )
+_HOLD: Final = "The hold's id: `operation { hold { id } }` in the answer of `authorizeBurn`."
 
 
 @strawberry.input(description="A purchase that is to be quoted.")
@@ -74,7 +75,7 @@ class CaptureBurnInput:
     """A capture as it is sent."""
 
     idempotency_key: str = strawberry.field(description=KEY)
-    hold: strawberry.ID = strawberry.field(description="The hold, from `authorizeBurn`.")
+    hold: strawberry.ID = strawberry.field(description=_HOLD)
     points: Points | None = strawberry.field(
         default=strawberry.UNSET, description="Points to redeem; all that is left, if left out."
     )
@@ -89,7 +90,7 @@ class VoidBurnInput:
     """A void as it is sent."""
 
     idempotency_key: str = strawberry.field(description=KEY)
-    hold: strawberry.ID = strawberry.field(description="The hold, from `authorizeBurn`.")
+    hold: strawberry.ID = strawberry.field(description=_HOLD)
 
 
 def earn_request(context: Context, given: EarnInput, presence: Presence) -> EarnRequest:

@@ -68,6 +68,9 @@ def test_a_closed_and_sealed_month_is_archived_and_everything_still_proves(
     verified = run_command("verify", to, "--recorded")
     assert "2 operations" in verified
     assert "leads to the seals of periods 1, 2, with nothing missing" in verified
+    assert "It is what the installation wrote down." in verified
+    figures = json.loads(run_command("verify", to, "--json"))
+    assert (figures["ok"], figures["rows"]["operations"], figures["seals"]) == (True, 2, [1, 2])
     assert json.loads(run_command("prove", "--json"))["ok"]
     chain = json.loads(run_command("prove", "--chain", "--json"))
     assert chain["ok"]

@@ -118,6 +118,14 @@ async def test_the_command_line_tells_the_same(
     assert by_number["balance"]["available"] == 100
     assert of_bakery["standing"]["as_issuer"]["redeemed"] == 60
     assert of_all["standing"]["issued"] == 100
+    told = await asyncio.to_thread(
+        CliRunner().invoke, app, ["balance", "--partner", "Bakery"], catch_exceptions=False
+    )
+    assert [line for line in told.stdout.splitlines()[1:] if not line.startswith(" ")] == [
+        "as issuer",
+        "as obligor",
+        "as redeemer",
+    ]
     for wrong, reason in (
         ((), "Name one of"),
         (("--programme", "--partner", "1"), "Name one of"),

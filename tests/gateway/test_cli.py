@@ -14,11 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.commands.migrate import in_utc
 from gateway.embedded.account import remove_server_folder
 from gateway.embedded.folder import LAYOUT, free_port
 from tests.servers import Urls
@@ -62,9 +64,10 @@ def test_the_line_that_up_prints_earns_points_when_pasted(data: Path) -> None:
 
 def test_the_demo_shows_its_clients_again(data: Path) -> None:
     with _up(data) as running:
-        shown = _kopilka("demo", "--data", str(data), "--json")
+        port = running.said["issuer"].rpartition(":")[2]
+        shown = _kopilka("demo", "--data", str(data), "--port", port, "--json")
 
-    assert json.loads(shown.stdout)["operator"] == running.said["operator"]
+    assert json.loads(shown.stdout) == running.said
 
 
 def test_notices_that_up_was_started_with_are_kept(data: Path) -> None:
@@ -130,6 +133,27 @@ def test_a_port_in_use_is_one_clear_sentence(data: Path) -> None:
 
     _is_one_sentence(refused, f"kopilka: Port {port} is in use: ")
     assert not data.exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_cannot_be_is_refused_as_typed(data: Path, port: str) -> None:
+    refused = _kopilka("up", "--data", str(data), "--port", port)
+
+    assert refused.returncode == 2
+    assert "'--port'" in refused.stderr
+    assert not data.exists()
+
+
+def test_where_a_clock_begins_that_is_not_driven_is_not_passed_over(data: Path) -> None:
+    refused = _kopilka("up", "--data", str(data), "--starts-at", "2026-01-15")
+
+    _is_one_sentence(refused, "kopilka: Only a driven clock begins somewhere: ")
+    assert not data.exists()
+
+
+@pytest.mark.parametrize(("typed", "hour"), [("2026-01-15T03:00:00", 3), ("2026-01-15T03:00:00+03:00", 0)])
+def test_a_driven_clock_begins_at_the_instant_that_was_typed(typed: str, hour: int) -> None:
+    assert in_utc(datetime.fromisoformat(typed)) == datetime(2026, 1, 15, hour, tzinfo=UTC)
 
 
 def test_a_data_folder_of_a_newer_version_is_one_clear_sentence(data: Path) -> None:

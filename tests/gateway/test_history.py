@@ -207,9 +207,20 @@ async def test_a_refused_operation_is_told_with_its_reason(
     coalition: Coalition, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name_in_environment(monkeypatch, settings, tmp_path)
+    monkeypatch.setenv("COLUMNS", "40")
     await coalition.do("burn", "userErrors { code }", a_burn(coalition, 5, receipt=a_receipt()))
 
     shown = await asyncio.to_thread(run_command, "history", "--phone", PHONE)
 
     assert "INSUFFICIENT_POINTS" in shown
     assert "Bakery" in shown
+
+
+async def test_a_member_of_whom_nothing_is_recorded_gets_a_sentence(
+    coalition: Coalition, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_in_environment(monkeypatch, settings, tmp_path)
+
+    shown = await asyncio.to_thread(run_command, "history", "--member", "5")
+
+    assert shown == "Nothing is recorded of member 5.\n"

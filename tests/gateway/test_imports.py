@@ -216,3 +216,30 @@ async def test_a_file_that_cannot_be_read_is_said_in_one_sentence(
         await asyncio.to_thread(run, str(wide))
     with pytest.raises(Unable, match="No such file"):
         await asyncio.to_thread(run, str(at_home / "nowhere.csv"))
+
+
+async def test_people_are_told_which_rows_were_refused_and_why(coalition: Coalition, at_home: Path) -> None:
+    file = at_home / "balances.jsonl"
+    file.write_text(lines(a_row(1), *(a_row(number, points=-1) for number in range(2, 9))))
+
+    for mode in (["--dry-run"], []):
+        command = ["import", "balances", str(file), *mode]
+        told = await asyncio.to_thread(CliRunner().invoke, app, command, catch_exceptions=False)
+
+        assert told.exit_code == 1
+        reasons = [line.split(":")[:2] for line in told.stdout.splitlines() if line.startswith("row ")]
+        assert reasons == [[f"row {row}", " INVALID_INPUT lots.0.points"] for row in range(2, 7)]
+        assert "2 more: --outcomes FILE tells them all." in told.stdout
+
+
+async def test_outcomes_that_cannot_be_written_stop_an_import_before_it_begins(
+    coalition: Coalition, at_home: Path
+) -> None:
+    file, nowhere = at_home / "balances.jsonl", at_home / "nowhere" / "outcomes.csv"
+    file.write_text(lines(a_row(1)))
+
+    with pytest.raises(Unable, match=f"^Writing {nowhere} failed: "):
+        await asyncio.to_thread(run, str(file), "--outcomes", str(nowhere))
+    _, figures = await asyncio.to_thread(run, str(file))
+
+    assert figures["import"] == 1

@@ -63,23 +63,26 @@ async def test_points_are_sent_to_a_phone(coalition: Coalition) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"),
+    ("changes", "code", "field"),
     [
-        ({"points": 101}, "INSUFFICIENT_POINTS"),
-        ({"points": 0}, "INVALID_INPUT"),
-        ({"recipient": {"phone": "+79160000009"}}, "MEMBER_NOT_FOUND"),
-        ({"recipient": {"phone": "+79161234567"}}, "TRANSFER_TO_SELF"),
+        ({"points": 101}, "INSUFFICIENT_POINTS", ["points"]),
+        ({"points": 0}, "INVALID_INPUT", ["points"]),
+        ({"recipient": {"phone": "+79160000009"}}, "MEMBER_NOT_FOUND", ["recipient"]),
+        ({"recipient": {"phone": "12"}}, "INVALID_INPUT", ["recipient", "phone"]),
+        ({"recipient": {"phone": "+79161234567"}}, "TRANSFER_TO_SELF", ["recipient"]),
+        ({"sender": {"qr": "A" * 40}}, "MEMBER_NOT_FOUND", ["sender", "qr"]),
+        ({"sender": {"phone": "+79161234567"}}, "STEP_UP_REQUIRED", ["sender"]),
     ],
 )
 async def test_a_transfer_that_cannot_be_is_refused(
-    coalition: Coalition, changes: dict[str, object], code: str
+    coalition: Coalition, changes: dict[str, object], code: str, field: list[str]
 ) -> None:
     await a_friend(coalition)
     await coalition.do("earn", "userErrors { code }", an_earn(coalition))
 
     sent = await coalition.do("transferPoints", TRANSFER, a_transfer(coalition) | changes, as_="app")
 
-    assert [error["code"] for error in sent["userErrors"]] == [code]
+    assert sent["userErrors"] == [{"code": code, "field": field}]
     assert sent["transfer"] is None
     assert await available(coalition, coalition.member) == 100
 
@@ -95,8 +98,11 @@ async def test_a_sender_proves_presence_and_one_code_sends_once(coalition: Coali
         for sender in (by_handle, {"qr": code}, {"qr": code})
     ]
 
-    codes = [[error["code"] for error in each["userErrors"]] for each in outcomes]
-    assert codes == [["STEP_UP_REQUIRED"], [], ["MEMBER_TOKEN_USED"]]
+    assert [each["userErrors"] for each in outcomes] == [
+        [{"code": "STEP_UP_REQUIRED", "field": ["sender"]}],
+        [],
+        [{"code": "MEMBER_TOKEN_USED", "field": ["sender"]}],
+    ]
 
 
 async def test_what_a_frozen_member_refuses_is_back_and_said(coalition: Coalition) -> None:

@@ -36,6 +36,12 @@ def test_people_get_a_table(scenario: Path) -> None:
     assert "58.16%" in text
 
 
+def test_a_name_is_shown_as_it_is_written(scenario: Path) -> None:
+    scenario.write_text(scenario.read_text().replace('"A"', '"Shop [7]"'))
+
+    assert "│ Shop [7]" in run(str(scenario))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

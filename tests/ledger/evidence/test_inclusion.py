@@ -97,6 +97,7 @@ async def test_a_proof_is_checked_with_no_database_and_no_network(
         ("text",),
         ("seal",),
         ("missing",),
+        ("proof", "--recorded"),
     ):
         with pytest.raises(Unable):
             _run("verify", str(tmp_path / arguments[0]), *arguments[1:])
