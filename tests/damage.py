@@ -24,6 +24,7 @@ _GUARDED = (
     "tariffs",
     "agreements",
     "adjustments",
+    "clock",
 )
 
 
