@@ -25,6 +25,9 @@ _GUARDED = (
     "agreements",
     "adjustments",
     "clock",
+    "seals",
+    "sealed_buckets",
+    "seal_keys",
 )
 
 

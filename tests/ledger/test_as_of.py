@@ -121,7 +121,7 @@ async def test_what_falls_due_is_effective_when_it_was_due(database: Database, l
     ids=["release", "expiry"],
 )
 async def test_what_is_due_at_an_instant_has_happened_at_that_very_instant(
-    database: Database, ledger: Ledger, given: dict[str, datetime], before: Balance, after: Balance
+    database: Database, ledger: Ledger, given: dict[str, Any], before: Balance, after: Balance
 ) -> None:
     """Asked at that instant, before the sweep came by: it is written first, and counts from there on."""
     due_at, tick = START + DAY, timedelta(microseconds=1)
