@@ -68,8 +68,9 @@ async def test_the_last_point_is_given_from_whatever_bucket(ledger: Ledger, data
     granted, used = await in_use(database)
     assert granted > used
 
-    whole = await ledger.submit(a_limited_earn(100_000 - 64, 100_000, bucket=5))
-    one_more = await ledger.submit(a_limited_earn(1, 100_000, bucket=9))
+    async with asyncio.timeout(20):
+        whole = await ledger.submit(a_limited_earn(100_000 - 64, 100_000, bucket=5))
+        one_more = await ledger.submit(a_limited_earn(1, 100_000, bucket=9))
 
     assert codes([whole, one_more]) == ["OK", "LIMIT_EXCEEDED"]
     assert await in_use(database) == (100_000, 100_000)
@@ -235,7 +236,8 @@ async def test_a_storm_over_processes_issues_nearly_all_and_never_more(
                 given += amount
                 assert given <= limit
 
-        await asyncio.gather(*(till(ledgers[n % len(ledgers)], n) for n in range(tills)))
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(till(ledgers[n % len(ledgers)], n) for n in range(tills)))
 
     granted, used = await in_use(database)
     assert used == given <= granted <= limit
@@ -259,9 +261,10 @@ async def test_a_fenced_bucket_keeps_its_escrow_and_nobody_waits_for_it(
     await ledger.submit(a_limited_earn(1, 25_600, bucket=3))
     await _execute(database, "UPDATE heads SET fenced = 'a finding' WHERE bucket = 3")
 
-    rest = await ledger.submit(a_limited_earn(25_400, 25_600, bucket=4))
-    too_much = await ledger.submit(a_limited_earn(1, 25_600, bucket=4))
-    fenced = await ledger.submit(a_limited_earn(1, 25_600, bucket=3))
+    async with asyncio.timeout(20):
+        rest = await ledger.submit(a_limited_earn(25_400, 25_600, bucket=4))
+        too_much = await ledger.submit(a_limited_earn(1, 25_600, bucket=4))
+        fenced = await ledger.submit(a_limited_earn(1, 25_600, bucket=3))
 
     await _execute(database, "UPDATE heads SET fenced = NULL WHERE bucket = 3")
     assert codes([rest, too_much, fenced]) == ["OK", "LIMIT_EXCEEDED", "READ_ONLY"]
