@@ -105,10 +105,10 @@ class ReturningLedger(ModelLedger):
         for lot in last_first[operation.back : operation.back + points]:
             join(back, lot, 1)
         operation.back += points
-        payers = operation.payers if operation.hold is None else operation.hold.payers
+        of = operation if operation.hold is None else operation.hold
         for lot, share in back:
-            payer = replace(lot, obligor=payers[id(lot)])
-            self._flow("burn_return", payer, operation.partner, share)
+            payer = replace(lot, obligor=of.payers[id(lot)])
+            self._flow("burn_return", payer, operation.partner, share, of.terms)
             if payer.obligor != lot.obligor:
                 self._flow("novate_out", payer, 0, share)
                 self._flow("novate_in", lot, 0, share)
