@@ -25,7 +25,7 @@ from .kernel.ids import BUCKETS
 from .kernel.tables import clock as clock_table
 from .lane import RETRY_SECONDS, Lanes, LedgerFault
 from .outcomes import Balance, Outcome
-from .records import Recorded
+from .records import MOST_SURVIVORS, Recorded
 from .refusals import Faulted, HoldNotFound
 from .transit_store import transit
 from .transits import Transit
@@ -35,9 +35,6 @@ log = structlog.get_logger()
 SWEEP_SIZE: Final = 2_000
 MOST_TURNS: Final = 100
 """How often something may fall due at one instant that the clock is driven through."""
-
-MOST_SURVIVORS: Final = 100
-"""How far survivors are followed: nobody is merged so often, and a circle, which is damage, has no end."""
 
 _ADVANCING: Final = 0x6B6F7069
 """The advisory lock of whoever drives the clock."""

@@ -17,6 +17,13 @@ from .outcomes import Balance, Outcome, read_outcome
 from .purchases import PURCHASED
 from .tables import heads, keys, operations, wallets
 
+MOST_SURVIVORS: Final = 100
+"""How far survivors are followed: nobody is merged so often, and a circle, which is damage, has no end."""
+
+
+class NoSurvivor(Exception):
+    """A member's survivors have no end: only damage makes a circle of them."""
+
 
 class Recorded(msgspec.Struct, frozen=True):
     """One stored operation. `outcome`, the last field, is the first answer, as a repeat would get it.
@@ -185,13 +192,17 @@ _WITH_MERGED: Final = (
 
 
 async def survivor(connection: AsyncConnection, member: int) -> int:
-    """Who `member` is now: the last in the chain of those it was merged into; itself if it was not."""
-    while True:
+    """Who `member` is now: the last in the chain of those it was merged into; itself if it was not.
+
+    Raises `NoSurvivor` when the chain has no end.
+    """
+    for _ in range(MOST_SURVIVORS):
         where = (wallets.c.bucket == bucket_of(member)) & (wallets.c.member == member)
         merged_into = await connection.scalar(select(wallets.c.merged_into).where(where))
         if merged_into is None:
             return member
         member = merged_into
+    raise NoSurvivor("a member's survivors have no end")
 
 
 async def same_person(connection: AsyncConnection, member: int) -> list[int]:

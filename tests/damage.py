@@ -24,6 +24,10 @@ _GUARDED = (
     "tariffs",
     "agreements",
     "adjustments",
+    "clock",
+    "seals",
+    "sealed_buckets",
+    "seal_keys",
 )
 
 

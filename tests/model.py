@@ -17,6 +17,7 @@ class ModelLot:
     """`parent` is the lot in which points that travelled, or came back too late, were earned."""
 
     issuer: int
+    tariff: int
     points: int
     available_at: int
     expires_at: int
@@ -55,6 +56,7 @@ class ModelHold:
     """`captured` is what was taken of it, in turn: each lot, its points, and their obligor of that moment."""
 
     partner: int
+    terms: int
     expires_at: int
     slices: list[tuple[ModelLot, int]]
     state: str = "open"
@@ -85,6 +87,7 @@ class ModelOperation:
     lot: ModelLot | None = None
     taken: list[tuple[ModelLot, int, int]] = field(default_factory=list)
     hold: ModelHold | None = None
+    terms: int = 0
     back: int = 0
     state: str = "posted"
 
@@ -110,6 +113,14 @@ class ModelTransit:
 
 
 @dataclass
+class ModelFlow:
+    """What a cell came to: points, and by how many lines."""
+
+    points: int = 0
+    count: int = 0
+
+
+@dataclass
 class ModelWallet:
     lots: list[ModelLot] = field(default_factory=list)
     holds: list[ModelHold] = field(default_factory=list)
@@ -122,7 +133,7 @@ class ModelWallet:
 
 
 class ModelLedger:
-    """Members' wallets, and flows as sums of points by (operation, issuer, obligor, redeemer).
+    """Members' wallets, and flows by (operation, issuer, obligor, redeemer, tariff, terms).
 
     Where members are told before their points expire, a release arms no lot (`has_notices`).
     """
@@ -131,7 +142,7 @@ class ModelLedger:
         self.now = 0
         self.has_notices = has_notices
         self.wallets: dict[int, ModelWallet] = {}
-        self.flows: dict[tuple[str, int, int, int], int] = {}
+        self.flows: dict[tuple[str, int, int, int, int, int], ModelFlow] = {}
         self.counted: list[tuple[str, int, int]] = []
         self.survivors: dict[int, int] = {}
         self.transits: list[ModelTransit] = []
@@ -148,6 +159,7 @@ class ModelLedger:
         self,
         member: int,
         issuer: int,
+        tariff: int,
         points: int,
         pending_hours: int,
         life_hours: int,
@@ -161,22 +173,22 @@ class ModelLedger:
             return "MEMBER_FROZEN"
         if not self._count(wallet, points, limits):
             return "LIMIT_EXCEEDED"
-        lot = self._lot(issuer, issuer, points, pending_hours, life_hours) if points else None
+        lot = self._lot(issuer, issuer, tariff, points, pending_hours, life_hours) if points else None
         self._post(wallet, ModelOperation("earn", issuer, points, self._purchase(wallet, issuer, goods), lot))
         if lot is not None:
             self._add(wallet, lot, operation="earn_pending" if lot.is_pending else "release")
         return "OK"
 
-    def open(self, member: int, lots: Sequence[tuple[int, int, int, int]]) -> str:
-        """Lots that a member brings along: (issuer, points, hours until they are released, and expire)."""
+    def open(self, member: int, lots: Sequence[tuple[int, int, int, int, int]]) -> str:
+        """Lots that are brought along: (issuer, tariff, points, hours until they are released, expire)."""
         wallet = self._wallet(member)
         if wallet.is_frozen:
             return "MEMBER_FROZEN"
         if any(life_hours <= 0 for *_, life_hours in lots):
             return "INVALID_INPUT"
         brought = [
-            self._lot(issuer, issuer, points, pending_hours, life_hours)
-            for issuer, points, pending_hours, life_hours in lots
+            self._lot(issuer, issuer, tariff, points, pending_hours, life_hours)
+            for issuer, tariff, points, pending_hours, life_hours in lots
         ]
         self._add(wallet, *brought, operation="opening")
         self._follow(member)
@@ -186,6 +198,7 @@ class ModelLedger:
         self,
         member: int,
         redeemer: int,
+        terms: int,
         points: int,
         limits: Sequence[ModelLimit] = (),
         goods: ModelGoods = NO_GOODS,
@@ -203,26 +216,28 @@ class ModelLedger:
             return "LIMIT_EXCEEDED"
         taken = self._take(wallet, points)
         for lot, share in taken:
-            self._flow("burn", lot, redeemer, share)
+            self._flow("burn", lot, redeemer, share, terms)
         purchase = self._purchase(wallet, redeemer, goods)
         paid = [(lot, share, lot.obligor) for lot, share in taken]
-        self._post(wallet, ModelOperation(kind, redeemer, points, purchase, taken=paid))
+        self._post(wallet, ModelOperation(kind, redeemer, points, purchase, taken=paid, terms=terms))
         return "OK"
 
-    def grant(self, member: int, issuer: int, points: int, life_hours: int) -> str:
+    def grant(self, member: int, issuer: int, tariff: int, points: int, life_hours: int) -> str:
         """Points that the operator, obligor 0, pays for."""
         if self._wallet(member).is_frozen:
             return "MEMBER_FROZEN"
-        self._add(self._wallet(member), self._lot(issuer, 0, points, 0, life_hours), operation="release")
+        lot = self._lot(issuer, 0, tariff, points, 0, life_hours)
+        self._add(self._wallet(member), lot, operation="release")
         return "OK"
 
-    def adjust(self, member: int, obligor: int, points: int, life_hours: int) -> str:
+    def adjust(self, member: int, obligor: int, tariff: int, points: int, life_hours: int) -> str:
         """By the hand of staff, which no freeze stops; what is taken never makes a debt."""
         wallet = self._wallet(member)
         if points > 0:
-            self._add(wallet, self._lot(obligor, obligor, points, 0, life_hours), operation="adjust")
+            lot = self._lot(obligor, obligor, tariff, points, 0, life_hours)
+            self._add(wallet, lot, operation="adjust")
             return "OK"
-        own = [lot for lot in self._spendable(wallet) if lot.obligor == obligor]
+        own = [lot for lot in self._spendable(wallet) if (lot.obligor, lot.tariff) == (obligor, tariff)]
         if sum(lot.points for lot in own) < -points:
             return "INSUFFICIENT_POINTS"
         for lot, share in self._take_from(own, -points):
@@ -231,7 +246,13 @@ class ModelLedger:
         return "OK"
 
     def authorize(
-        self, member: int, partner: int, points: int, ttl_hours: int, goods: ModelGoods = NO_GOODS
+        self,
+        member: int,
+        partner: int,
+        terms: int,
+        points: int,
+        ttl_hours: int,
+        goods: ModelGoods = NO_GOODS,
     ) -> str:
         wallet = self._wallet(member)
         if self.is_posted(member, "authorize", partner, goods.receipt):
@@ -240,7 +261,7 @@ class ModelLedger:
             return "MEMBER_FROZEN"
         if not self._can_spend(wallet, points):
             return "INSUFFICIENT_POINTS"
-        hold = ModelHold(partner, self.now + ttl_hours, self._take(wallet, points))
+        hold = ModelHold(partner, terms, self.now + ttl_hours, self._take(wallet, points))
         wallet.holds.append(hold)
         purchase = self._purchase(wallet, partner, goods)
         self._post(wallet, ModelOperation("authorize", partner, points, purchase, hold=hold))
@@ -261,7 +282,7 @@ class ModelLedger:
         for lot, share in hold.slices:
             part = min(share, wanted)
             wanted -= part
-            self._flow("burn", lot, partner, part)
+            self._flow("burn", lot, partner, part, hold.terms)
             if part:
                 hold.captured.append((lot, part, lot.obligor))
             if share > part:
@@ -321,10 +342,11 @@ class ModelLedger:
                 lot.expires_at = max(lot.expires_at, self._end_of_day(notice_hours))
         return "OK"
 
-    def novate(self, member: int, leaver: int, successor: int) -> str:
+    def novate(self, member: int, leaver: int, successor: int, tariff: int | None = None) -> str:
+        """Lots of one tariff, or of all when it is None."""
         wallet = self._wallet(member)
         for lot in wallet.lots:
-            if lot.obligor == leaver:
+            if lot.obligor == leaver and tariff in (None, lot.tariff):
                 owed = self._held(wallet, lot) + (0 if lot.is_pending else lot.points)
                 self._flow("novate_out", lot, 0, owed)
                 lot.obligor = successor
@@ -395,9 +417,12 @@ class ModelLedger:
     def _wallet(self, member: int) -> ModelWallet:
         return self.wallets.setdefault(member, ModelWallet())
 
-    def _lot(self, issuer: int, obligor: int, points: int, pending_hours: int, life_hours: int) -> ModelLot:
+    def _lot(
+        self, issuer: int, obligor: int, tariff: int, points: int, pending_hours: int, life_hours: int
+    ) -> ModelLot:
         return ModelLot(
             issuer,
+            tariff,
             points,
             self.now + pending_hours,
             self.now + life_hours,
@@ -423,10 +448,12 @@ class ModelLedger:
         wallet.operations.append(operation)
         operation.purchase.operations.append(operation)
 
-    def _flow(self, operation: str, lot: ModelLot, redeemer: int, points: int) -> None:
-        key = (operation, lot.issuer, lot.obligor, redeemer)
+    def _flow(self, operation: str, lot: ModelLot, redeemer: int, points: int, terms: int = 0) -> None:
+        key = (operation, lot.issuer, lot.obligor, redeemer, lot.tariff, terms)
         if points:
-            self.flows[key] = self.flows.get(key, 0) + points
+            flow = self.flows.setdefault(key, ModelFlow())
+            flow.points += points
+            flow.count += 1
 
     def _held(self, wallet: ModelWallet, lot: ModelLot) -> int:
         return sum(share for hold in wallet.holds for each, share in hold.slices if each is lot)

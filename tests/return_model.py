@@ -105,10 +105,11 @@ class ReturningLedger(ModelLedger):
         points_back = last_first[operation.back : operation.back + points]
         operation.back += points
         filled = []
+        terms = operation.terms if operation.hold is None else operation.hold.terms
         for _, same in groupby(points_back, key=lambda each: (id(each[0]), each[1])):
             (lot, obligor), *more = same
             share, payer = 1 + len(more), replace(lot, obligor=obligor)
-            self._flow("burn_return", payer, operation.partner, share)
+            self._flow("burn_return", payer, operation.partner, share, terms)
             if payer.obligor != lot.obligor:
                 self._flow("novate_out", payer, 0, share)
                 self._flow("novate_in", lot, 0, share)

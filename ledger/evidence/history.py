@@ -26,6 +26,8 @@ from .rows import (
 PAGE: Final = 5_000
 """Rows held in memory at a time: a few megabytes."""
 
+_MOST_STRAYS: Final = PAGE
+
 WHOLE_HISTORY: Final = text("SET LOCAL search_path TO whole, public")
 """Makes the names of the tables of history mean all of it in this transaction, archived months too."""
 
@@ -83,7 +85,7 @@ class StoredBlock(msgspec.Struct, frozen=True):
 class BucketHistory:
     """What one bucket holds, read on a connection whose transaction sees one snapshot.
 
-    `strays` gathers lines that belong to no operation, at most `PAGE` of them.
+    `strays` gathers lines that belong to no operation, at most `_MOST_STRAYS` of them.
     """
 
     def __init__(self, connection: AsyncConnection, bucket: int) -> None:
@@ -136,7 +138,7 @@ class BucketHistory:
             owner = owners.get(line.operation)
             if owner is not None:
                 owner.lines.append(line)
-            elif len(self.strays) < PAGE:
+            elif len(self.strays) < _MOST_STRAYS:
                 self.strays.append(line)
 
     async def _copy(self, query: str, *arguments: object) -> bytes:

@@ -10,11 +10,13 @@ from itertools import count
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from ledger import Counter, Earn, Ledger, Outcome, invariants, proof, windows
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
 from ledger.tables import allowance_pools, allowances
+from tests.damage import as_owner_without_triggers
 from tests.servers import Urls
 
 from . import proving
@@ -66,8 +68,9 @@ async def test_the_last_point_is_given_from_whatever_bucket(ledger: Ledger, data
     granted, used = await in_use(database)
     assert granted > used
 
-    whole = await ledger.submit(a_limited_earn(100_000 - 64, 100_000, bucket=5))
-    one_more = await ledger.submit(a_limited_earn(1, 100_000, bucket=9))
+    async with asyncio.timeout(20):
+        whole = await ledger.submit(a_limited_earn(100_000 - 64, 100_000, bucket=5))
+        one_more = await ledger.submit(a_limited_earn(1, 100_000, bucket=9))
 
     assert codes([whole, one_more]) == ["OK", "LIMIT_EXCEEDED"]
     assert await in_use(database) == (100_000, 100_000)
@@ -163,20 +166,44 @@ async def test_a_lowered_limit_takes_back_what_was_granted_and_not_used(ledger: 
 
 
 async def test_a_new_month_begins_with_the_whole_limit(ledger: Ledger, database: Database) -> None:
-    def monthly() -> Earn:
-        return a_limited_earn(100, 100, bucket=7)
-
-    def earn() -> Earn:
-        command = monthly()
-        return an_earn(100, member=command.member, counters=issued(100, 100, windows.MONTH))
-
-    january = [await ledger.submit(earn()) for _ in range(2)]
+    january = [await ledger.submit(_in_a_month(100, bucket=7)) for _ in range(2)]
     await ledger.advance(START + timedelta(days=31))
-    february = [await ledger.submit(earn()) for _ in range(2)]
+    february = [await ledger.submit(_in_a_month(100, bucket=7)) for _ in range(2)]
 
     assert codes(january + february) == ["OK", "LIMIT_EXCEEDED"] * 2
     async with database.writer.connect() as connection:
         assert await connection.scalar(select(func.count()).select_from(allowances)) == 1
+
+
+async def test_a_bucket_whose_clock_is_behind_spends_of_the_month_that_has_begun(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    """Another machine has opened the pool of the new month already: the old one is not opened again."""
+    february = f"UPDATE clock SET now = '{START + timedelta(days=31)}'"
+    await _execute(database, february)
+    await ledger.submit(_in_a_month(60, bucket=3))
+    await as_owner_without_triggers(urls, f"UPDATE clock SET now = '{START}'")
+
+    outcomes = [await ledger.submit(_in_a_month(points, bucket=4)) for points in (41, 40, 1)]
+
+    await _execute(database, february)
+    assert outcomes[0].recorded_at == START
+    assert codes(outcomes) == ["LIMIT_EXCEEDED", "OK", "LIMIT_EXCEEDED"]
+    assert await in_use(database) == (100, 100)
+
+
+async def test_a_pools_ceiling_that_was_changed_by_hand_gives_nobody_more(
+    ledger: Ledger, database: Database
+) -> None:
+    """The ceiling that counts is the one that the command carries; below what was given none can be."""
+    await ledger.submit(a_limited_earn(60, 100))
+    await _execute(database, "UPDATE allowance_pools SET ceiling = 1000")
+
+    outcomes = [await ledger.submit(a_limited_earn(points, 100)) for points in (41, 40, 1)]
+
+    assert codes(outcomes) == ["LIMIT_EXCEEDED", "OK", "LIMIT_EXCEEDED"]
+    with pytest.raises(IntegrityError, match="ck_allowance_pools_within"):
+        await _execute(database, "UPDATE allowance_pools SET ceiling = 99")
 
 
 async def test_earns_without_a_limit_touch_no_pool(ledger: Ledger, database: Database) -> None:
@@ -209,7 +236,8 @@ async def test_a_storm_over_processes_issues_nearly_all_and_never_more(
                 given += amount
                 assert given <= limit
 
-        await asyncio.gather(*(till(ledgers[n % len(ledgers)], n) for n in range(tills)))
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(till(ledgers[n % len(ledgers)], n) for n in range(tills)))
 
     granted, used = await in_use(database)
     assert used == given <= granted <= limit
@@ -234,12 +262,19 @@ async def test_a_fenced_bucket_keeps_its_escrow_and_nobody_waits_for_it(
     await ledger.submit(a_limited_earn(1, 25_600, bucket=3))
     await _execute(database, "UPDATE heads SET fenced = 'a finding' WHERE bucket = 3")
 
-    rest = await ledger.submit(a_limited_earn(25_400, 25_600, bucket=4))
-    too_much = await ledger.submit(a_limited_earn(1, 25_600, bucket=4))
-    fenced = await ledger.submit(a_limited_earn(1, 25_600, bucket=3))
+    async with asyncio.timeout(20):
+        rest = await ledger.submit(a_limited_earn(25_400, 25_600, bucket=4))
+        too_much = await ledger.submit(a_limited_earn(1, 25_600, bucket=4))
+        fenced = await ledger.submit(a_limited_earn(1, 25_600, bucket=3))
 
     await _execute(database, "UPDATE heads SET fenced = NULL WHERE bucket = 3")
     assert codes([rest, too_much, fenced]) == ["OK", "LIMIT_EXCEEDED", "READ_ONLY"]
+
+
+def _in_a_month(points: int, *, bucket: int) -> Earn:
+    """An earn of a member of its own, of whom and all others a month has a hundred points."""
+    member = a_limited_earn(points, 100, bucket=bucket).member
+    return an_earn(points, member=member, counters=issued(points, 100, windows.MONTH))
 
 
 async def _execute(database: Database, statement: str) -> None:

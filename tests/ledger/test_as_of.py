@@ -112,6 +112,33 @@ async def test_what_falls_due_is_effective_when_it_was_due(database: Database, l
     assert (await as_of(database, at, Clock.EFFECTIVE)).available == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "before", "after"),
+    [
+        ({"available_at": START + DAY}, Balance(pending=100), Balance(available=100)),
+        ({"expires_at": START + DAY}, Balance(available=100), Balance()),
+    ],
+    ids=["release", "expiry"],
+)
+async def test_what_is_due_at_an_instant_has_happened_at_that_very_instant(
+    database: Database, ledger: Ledger, given: dict[str, Any], before: Balance, after: Balance
+) -> None:
+    """Asked at that instant, before the sweep came by: it is written first, and counts from there on."""
+    due_at, tick = START + DAY, timedelta(microseconds=1)
+    await ledger.submit(an_earn(100, **given))
+    async with database.writer.begin() as connection:
+        await connection.execute(text("UPDATE clock SET now = :at"), {"at": due_at})
+    ledger.clock.see(due_at)  # type: ignore[attr-defined]
+
+    assert await ledger.balance_as_of(MEMBER, due_at, Clock.RECORDED) == before
+    assert await ledger.balance_as_of(MEMBER, due_at - tick, Clock.EFFECTIVE) == before
+    assert await ledger.balance_as_of(MEMBER, due_at, Clock.EFFECTIVE) == after
+    for clock in CLOCKS:
+        assert await as_of(database, due_at, clock) == after
+        assert await as_of(database, due_at - tick, clock) == before
+    await proving.holds(database)
+
+
 async def test_points_spent_before_they_were_earned_are_negative_in_between(
     database: Database, ledger: Ledger
 ) -> None:

@@ -214,6 +214,22 @@ def test_a_count_never_overflows() -> None:
         count((a_counter(11, window=windows.EVER),), counts, {}, bucket=7, at=START, zone=UTC_ZONE)
 
 
+def test_a_clock_that_was_set_back_begins_no_window_anew() -> None:
+    tomorrow = START + timedelta(days=1)
+    counts: dict[Key, Count] = {}
+
+    def counted(at: datetime, increment: int) -> int:
+        (each,) = count([a_counter(increment, 100)], counts, {}, bucket=7, at=at, zone=UTC_ZONE)
+        note(counts, each)
+        return each.total
+
+    assert counted(tomorrow, 60) == 60
+    assert counted(START, 30) == 90
+    with pytest.raises(LimitExceeded):
+        counted(START, 11)
+    assert counted(tomorrow, 10) == 100
+
+
 async def test_the_proof_finds_a_counter_that_was_set_back(ledger: Ledger, database: Database) -> None:
     await ledger.submit(an_earn(60, counters=(a_counter(60, 100),)))
     await _execute(database, "UPDATE counters SET cells = overlay(cells PLACING '\\x01' FROM 16)")

@@ -15,6 +15,7 @@ from ledger.kernel.ids import compose
 from ledger.kernel.refusals import InvalidInput
 from ledger.proof import Proof, prove
 from settlement import audits
+from tests.damage import as_owner_without_triggers
 from tests.ledger import proving
 from tests.servers import Urls
 
@@ -123,6 +124,26 @@ async def test_a_fence_stands_until_the_proof_holds_again(
     await proving.holds(database)
 
 
+async def test_a_fence_stands_while_history_alone_tells_what_is_wrong(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    """What the cheap invariants read is in order: the whole proof is run before anything is written again."""
+    earn = await ledger.submit(an_earn(50))
+    await _fence_by_hand(urls)
+    changed = "UPDATE operations SET partner = partner # 2"
+    await as_owner_without_triggers(urls, changed)
+    assert (await prove(database.writer, audits.CHEAP)).is_ok
+
+    with pytest.raises(audits.ProofFails, match=f"partner of operation {earn.operation}"):
+        await _lift(database, BUCKET)
+    assert code(await ledger.submit(a_burn(10))) == "READ_ONLY"
+    await as_owner_without_triggers(urls, changed)
+
+    assert {known.bucket for known in await _lift(database, BUCKET)} == {BUCKET}
+    assert code(await ledger.submit(a_burn(10))) == "OK"
+    await proving.holds(database)
+
+
 async def test_what_is_found_while_a_fence_is_being_lifted_keeps_it_up(
     ledger: Ledger, database: Database, urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,9 +170,7 @@ async def test_what_is_found_while_a_fence_is_being_lifted_keeps_it_up(
 async def test_a_fence_that_a_person_put_up_is_lifted_in_the_same_way(
     ledger: Ledger, database: Database, urls: Urls
 ) -> None:
-    owner = await asyncpg.connect(urls.owner)
-    await owner.execute("UPDATE heads SET fenced = 'by hand' WHERE bucket = $1", BUCKET)
-    await owner.close()
+    await _fence_by_hand(urls)
 
     assert await _lift(database, BUCKET) == []
 
@@ -204,6 +223,12 @@ async def _lift(database: Database, bucket: int | None) -> list[findings.Known]:
         return await audits.lift(
             database, connection, bucket, by="staff:anna", because="a page was damaged", at=LATER
         )
+
+
+async def _fence_by_hand(urls: Urls) -> None:
+    owner = await asyncpg.connect(urls.owner)
+    await owner.execute("UPDATE heads SET fenced = 'by hand' WHERE bucket = $1", BUCKET)
+    await owner.close()
 
 
 async def _forge(urls: Urls, points: int) -> None:

@@ -54,7 +54,7 @@ async def ledger(database: Database) -> AsyncIterator[Ledger]:
 
 def heard() -> set[str]:
     """The statements sent since they were last asked for."""
-    names = {said.name.decode() for said, _ in Listening.heard}
+    names = {said.statement.name.decode() for said in Listening.heard}
     Listening.heard.clear()
     return names
 

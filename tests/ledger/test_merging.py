@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from ledger import Balance, Ledger, LedgerFault, Outcome, ReceiptKey, Recorded
+from ledger import Balance, Ledger, LedgerFault, Outcome, ReceiptKey, Recorded, records
 from ledger.commands import Command
 from ledger.driving import drive_all
 from ledger.kernel.database import Database
@@ -289,5 +289,9 @@ async def test_a_circle_of_survivors_is_a_fault_of_who_meets_it_and_of_nobody_el
     outcomes = await ledger.submit_many([an_earn(5), an_earn(5, member=elsewhere)])
     with pytest.raises(LedgerFault, match=r"^a member's survivors have no end$"):
         await ledger.submit(an_earn(5))
+    async with asyncio.timeout(10):
+        for ask in (ledger.balance, ledger.history):
+            with pytest.raises(records.NoSurvivor):
+                await ask(MEMBER)
 
     assert codes(outcomes) == ["FAULT", "OK"]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -52,7 +53,7 @@ from ledger.leaving import hand_over
 from ledger.tables import flows_now as flows
 from ledger.tables import lots
 from ledger.transit_store import open_transits
-from tests.model import ModelGoods, ModelLimit
+from tests.model import ModelFlow, ModelGoods, ModelLimit
 from tests.return_model import ReturningLedger
 from tests.servers import Urls
 
@@ -140,6 +141,12 @@ class Step:
     receipt: int = 0
     operation: int = 0
     order: str = "money_first"
+    version: int = 0
+
+    @property
+    def prices(self) -> int:
+        """The tariff of what the partner gives, the terms of what is paid with there: one of its two."""
+        return self.partner * 10 + self.version
 
     @property
     def goods(self) -> ModelGoods:
@@ -148,23 +155,28 @@ class Step:
         return ModelGoods(self.receipt, 1_000 * size, 83 * size)
 
     @property
-    def lots(self) -> list[tuple[int, int, int, int]]:
-        """What an opening brings: (issuer, points, hours until it is released, and expires)."""
+    def lots(self) -> list[tuple[int, int, int, int, int]]:
+        """What an opening brings: (issuer, tariff, points, hours until it is released, and expires)."""
         other = PARTNERS[self.partner % len(PARTNERS)]
-        return [(self.partner, self.points, self.hours, self.life), (other, self.points + 7, 0, 40)]
+        return [
+            (self.partner, self.prices, self.points, self.hours, self.life),
+            (other, other * 10, self.points + 7, 0, 40),
+        ]
 
 
 @dataclass(frozen=True)
 class Moment:
     """Steps that are sent together, under what all members may have in a day; then the clock goes on.
 
-    Before that all that a `leaver` answers for may have become its successor's.
+    With them go `repeats` of what was sent in earlier moments. Before the clock goes on all that a `leaver`
+    answers for may have become its successor's.
     """
 
     steps: Sequence[Step]
     wait: int
     leaver: int | None = None
     ceiling: int = 1_000
+    repeats: Sequence[int] = ()
 
 
 Script = Sequence[Moment]
@@ -178,6 +190,7 @@ releases = st.sampled_from((0, 0, 1, 24, 30))
 receipt = st.integers(0, 5)
 other = st.sampled_from((0, 1, 1, 2, 3))
 number = st.integers(0, 7)
+version = st.sampled_from((0, 0, 1))
 limits = st.none() | st.builds(
     ModelLimit, ceiling=st.integers(0, 200), window=st.sampled_from(("day", "rolling"))
 )
@@ -216,7 +229,7 @@ DRAWN: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
 """What is drawn for each kind of step, besides the member and the partner that it is about."""
 
 STEPS: Final = {
-    kind: st.builds(Step, kind=st.just(kind), member=member, partner=partner, **drawn)
+    kind: st.builds(Step, kind=st.just(kind), member=member, partner=partner, version=version, **drawn)
     for kind, drawn in DRAWN.items()
 }
 THEMES: Final = (
@@ -230,6 +243,7 @@ THEMES: Final = (
 
 leavers = st.sampled_from((None, None, None, *PARTNERS))
 waits = st.sampled_from((0, 0, 0, 1, 5, 13, 20, 40))
+repeats = st.lists(st.integers(0, 30), max_size=2)
 ceilings = st.just(1_000) | st.integers(0, 2_000)
 
 
@@ -244,6 +258,7 @@ def scripts_of(*, moments: tuple[int, int], steps: tuple[int, int]) -> st.Search
             wait=waits,
             leaver=leavers,
             ceiling=ceilings,
+            repeats=repeats,
         )
         return st.lists(moment, min_size=moments[0], max_size=moments[1])
 
@@ -270,10 +285,10 @@ EVERYTHING: Final = [
     Moment(
         [
             Step("open", 0, 1, points=30, hours=1, life=90),
-            Step("grant", 0, 1, points=9, life=80),
+            Step("grant", 0, 1, points=9, life=80, version=1),
             Step("adjust", 0, 1, points=-5),
             Step("earn", 0, 1, points=50, life=70, receipt=1, limit=ModelLimit(50, "day"), is_shared=True),
-            Step("burn", 1, 1, points=60, receipt=1),
+            Step("burn", 1, 1, points=60, receipt=1, version=1),
             Step("donate", 1, 2, points=6),
             Step("authorize", 0, 1, points=20, hours=30),
             Step("authorize", 0, 1, points=40, hours=30),
@@ -294,9 +309,9 @@ EVERYTHING: Final = [
         ],
         wait=30,
     ),
-    Moment([Step("unfreeze", 3, 1)], wait=40),
+    Moment([Step("unfreeze", 3, 1)], wait=40, repeats=(2, 12, 16, 24)),
 ]
-"""Every kind of step once, and accepted."""
+"""Every kind of step once, and accepted; at last some are sent again, one of a merged member's too."""
 
 
 CROSSINGS: Final = [
@@ -365,7 +380,7 @@ def test_the_engine_does_what_the_model_does(
     # Or else one key that collides makes most of what follows look first, and the other way is hardly tried.
     monkeypatch.setattr(lane, "CAREFUL_BATCHES", 1)
     with asyncio.Runner() as runner:
-        world = runner.run(World.open(urls, notice_days))
+        world = runner.run(World.open(urls, notice_days, lanes=1 if notice_days is None else MEMBERS))
 
         @settings(
             max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -383,15 +398,16 @@ def test_the_engine_does_what_the_model_does(
 class World:
     """A real ledger whose members are new in every play, so that one database serves them all."""
 
-    def __init__(self, database: Database, ledger: Ledger, *, has_notices: bool) -> None:
+    def __init__(self, database: Database, ledger: Ledger, *, lanes: int, has_notices: bool) -> None:
         self.database = database
         self.ledger = ledger
+        self.lanes = lanes
         self.has_notices = has_notices
         self.plays = 0
         self.accepted: set[str] = set()
 
     @classmethod
-    async def open(cls, urls: Urls, notice_days: int | None) -> World:
+    async def open(cls, urls: Urls, notice_days: int | None, *, lanes: int = 1) -> World:
         database = await Database.open(writer_url=urls.writer, reader_url=urls.reader)
         async with database.writer.begin() as connection:
             starts = [datetime(2026 + n // 12, 1 + n % 12, 1, tzinfo=UTC) for n in range(60)]
@@ -401,10 +417,9 @@ class World:
                 "UTC",
                 notice_days,
             )
-        # What members share is given in the order of a lane, which the model has for all of them.
-        ledger = Ledger(database, DrivenClock(START), lanes=1)
+        ledger = Ledger(database, DrivenClock(START), lanes=lanes)
         await ledger.start()
-        return cls(database, ledger, has_notices=notice_days is not None)
+        return cls(database, ledger, lanes=lanes, has_notices=notice_days is not None)
 
     async def close(self) -> None:
         await proving.holds(self.database)
@@ -418,10 +433,17 @@ class World:
         model = ReturningLedger(has_notices=self.has_notices)
         self.holds: dict[int, list[int]] = {m: [] for m in range(MEMBERS)}
         self.posted: dict[int, list[int]] = {m: [] for m in range(MEMBERS)}
+        answered: list[tuple[Command, Outcome]] = []
         for number, moment in enumerate(script):
-            playable = [step for step in moment.steps if self._names_something(step)]
+            playable = [self._alone(step) for step in moment.steps if self._names_something(step)]
             commands = [self._command(step, moment.ceiling) for step in playable]
-            outcomes = await self.ledger.submit_many(commands)
+            again = [answered[each % len(answered)] for each in moment.repeats if answered]
+            outcomes = await self.ledger.submit_many([*commands, *(command for command, _ in again)])
+            repeated = outcomes[len(commands) :]
+            assert repeated == [msgspec.structs.replace(first, replayed=True) for _, first in again]
+            outcomes = outcomes[: len(commands)]
+            # What is retryable was not stored: to repeat it is to ask anew.
+            answered += [each for each in zip(commands, outcomes, strict=True) if each[1].operation]
             await self._drive()
             expected = self._model_answers(model, playable, moment.ceiling)
             assert list(zip(playable, map(_answer, outcomes), strict=True)) == list(
@@ -442,6 +464,10 @@ class World:
             assert await self._lots(each) == model.lots(each)
         assert await self._flows() == model.flows
 
+    def _alone(self, step: Step) -> Step:
+        """What members share is given in the order of a lane, which the model has for all of them."""
+        return step if self.lanes == 1 else replace(step, is_shared=False)
+
     def _command(self, step: Step, ceiling: int) -> Command:
         now, partner_id = self.ledger.clock.now(), self._partner(step.partner)
         expires_at = now + timedelta(hours=step.life)
@@ -450,11 +476,13 @@ class World:
             "member": self._member(step.member),
             "partner": partner_id,
             "occurred_at": now,
+            "terms": self._prices(step.prices),
         }
+        gives: dict[str, Any] = {"tariff": self._prices(step.prices)}
         counters = self._counters(step, ceiling)
         match step.kind:
             case "earn":
-                common |= {"available_at": later if step.hours else None, "expires_at": expires_at}
+                common |= {"available_at": later if step.hours else None, "expires_at": expires_at, **gives}
                 return an_earn(step.points, counters=counters, **_bought(step, "points_earned"), **common)
             case "open":
                 return an_opening(*(self._opening_lot(*lot) for lot in step.lots), **common)
@@ -463,9 +491,11 @@ class World:
             case "donate":
                 return a_donation(step.points, **common)
             case "grant":
-                return a_grant(step.points, expires_at=expires_at, **common)
+                return a_grant(step.points, expires_at=expires_at, **gives, **common)
             case "adjust":
-                return an_adjustment(step.points, obligor=partner_id, expires_at=expires_at, **common)
+                return an_adjustment(
+                    step.points, obligor=partner_id, expires_at=expires_at, **gives, **common
+                )
             case "authorize":
                 return an_authorization(step.points, expires_at=later, **_paid_with_points(step), **common)
             case "capture":
@@ -484,7 +514,7 @@ class World:
             case "arm":
                 return an_arming(until=later, notice_days=1, **common)
             case "novate":
-                return a_novation(partner_id, self._partner(SUCCESSOR), **common)
+                return a_novation(partner_id, self._partner(SUCCESSOR), **gives, **common)
             case "return":
                 lines = () if step.whole else ((0, 500 * step.points),)
                 return a_return(self._operation_of(step), *lines, refund_order=step.order, **common)
@@ -501,11 +531,12 @@ class World:
             counters.append(a_counter(step.points, ceiling, name=f"all/{self.plays}", is_shared=True))
         return tuple(counters)
 
-    def _opening_lot(self, issuer: int, points: int, hours: int, life: int) -> Any:
+    def _opening_lot(self, issuer: int, tariff: int, points: int, hours: int, life: int) -> Any:
         now = self.ledger.clock.now()
         return an_opening_lot(
             points,
             partner=self._partner(issuer),
+            tariff=self._prices(tariff),
             available_at=now + timedelta(hours=hours) if hours else None,
             expires_at=now + timedelta(hours=life),
         )
@@ -515,6 +546,10 @@ class World:
 
     def _partner(self, number: int) -> int:
         return self.plays * 10 + number
+
+    def _prices(self, number: int) -> int:
+        """A tariff or an agreement's version."""
+        return self.plays * 100 + number
 
     def _hold_of(self, step: Step) -> int:
         own = self.holds[step.member]
@@ -575,19 +610,21 @@ class World:
         limits = [*([step.limit] if step.limit else ()), *([ModelLimit(ceiling, "shared")] * step.is_shared)]
         match step.kind:
             case "earn":
-                times = (step.hours, step.life)
-                return model.earn(step.member, step.partner, step.points, *times, limits, step.goods)
+                given = (step.prices, step.points, step.hours, step.life)
+                return model.earn(step.member, step.partner, *given, limits, step.goods)
             case "open":
                 return model.open(step.member, step.lots)
             case "burn" | "donate":
                 goods = step.goods if step.kind == "burn" else ModelGoods()
-                return model.burn(step.member, step.partner, step.points, limits, goods, step.kind)
+                asked = (step.prices, step.points)
+                return model.burn(step.member, step.partner, *asked, limits, goods, step.kind)
             case "grant":
-                return model.grant(step.member, step.partner, step.points, step.life)
+                return model.grant(step.member, step.partner, step.prices, step.points, step.life)
             case "adjust":
-                return model.adjust(step.member, step.partner, step.points, step.life)
+                return model.adjust(step.member, step.partner, step.prices, step.points, step.life)
             case "authorize":
-                return model.authorize(step.member, step.partner, step.points, step.hours, step.goods)
+                asked = (step.prices, step.points)
+                return model.authorize(step.member, step.partner, *asked, step.hours, step.goods)
             case "capture":
                 hold = step.hold % len(self.holds[step.member])
                 wanted = None if step.whole else step.points
@@ -603,7 +640,7 @@ class World:
             case "arm":
                 return model.arm(step.member, model.now + step.hours, 24)
             case "novate":
-                return model.novate(step.member, step.partner, SUCCESSOR)
+                return model.novate(step.member, step.partner, SUCCESSOR, step.prices)
             case _:
                 return model.reverse(
                     step.member, step.operation % len(self.posted[step.member]), step.partner
@@ -647,16 +684,20 @@ class World:
             for row in rows
         )
 
-    async def _flows(self) -> dict[tuple[str, int, int, int], int]:
-        cell = (flows.c.operation, flows.c.issuer, flows.c.obligor, flows.c.redeemer)
-        query = (
-            select(*cell, func.sum(flows.c.points)).where(flows.c.issuer // 10 == self.plays).group_by(*cell)
+    async def _flows(self) -> dict[tuple[str, int, int, int, int, int], ModelFlow]:
+        cell = (
+            *(flows.c.operation, flows.c.issuer, flows.c.obligor, flows.c.redeemer),
+            *(flows.c.tariff, flows.c.terms),
         )
+        query = select(*cell, func.sum(flows.c.points), func.sum(flows.c.count))
+        query = query.where(flows.c.issuer // 10 == self.plays).group_by(*cell)
         async with self.database.writer.connect() as connection:
             rows = (await connection.execute(query)).all()
         return {
-            (operation, issuer % 10, obligor % 10, redeemer % 10): int(total)
-            for operation, issuer, obligor, redeemer, total in rows
+            (operation, issuer % 10, obligor % 10, redeemer % 10, tariff % 100, terms % 100): ModelFlow(
+                int(points), int(count)
+            )
+            for operation, issuer, obligor, redeemer, tariff, terms, points, count in rows
         }
 
 

@@ -16,6 +16,7 @@ from ledger.evidence.history import WHOLE_HISTORY
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
+from ledger.keys import Keys
 from tests.servers import Urls
 
 from . import proving
@@ -44,6 +45,7 @@ from .builders import (
 OTHER, GONE = compose(7, 2), compose(7, 3)
 FRIEND, SURVIVOR = compose(40, 1), compose(40, 2)
 DAY = timedelta(days=1)
+TOKEN = bytes(16)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ async def rich(ledger: Ledger) -> Ledger:
     held = [await ledger.submit(an_authorization(60, expires_at=START + 5 * DAY)) for _ in range(3)]
     captured, voided, _ = (outcome.hold or 0 for outcome in held)
     await ledger.submit_many([a_capture(captured, 25), a_void(voided), a_novation(B, A)])
-    await ledger.submit(a_burn(10, token=bytes(16)))
+    await ledger.submit(a_burn(10, token=TOKEN))
     spent = [await ledger.submit(an_earn(points, member=GONE)) for points in (30, 20)]
     await ledger.submit(a_burn(110, member=GONE))
     await ledger.submit_many([a_return(earn.operation, member=GONE) for earn in spent])
@@ -186,6 +188,8 @@ OF_THE_SURVIVOR = [
 OF_THE_OWNER = [
     ("DELETE FROM keys WHERE operation = {first}", "claims"),
     ("DELETE FROM keys WHERE operation = (SELECT id FROM operations WHERE kind = 'burn' LIMIT 1)", "claims"),
+    ("DELETE FROM keys WHERE key = '\\x{token}'", "claims"),
+    ("DELETE FROM keys WHERE key = '\\x{receipt}'", "claims"),
     ("UPDATE keys SET key = substr(sha256(key), 1, 16) WHERE operation = {first}", "claims"),
     ("UPDATE keys SET operation = {first} WHERE bucket = 7", "claims"),
     ("DELETE FROM lots WHERE tariff = 5", "lot_lines"),
@@ -253,11 +257,12 @@ async def test_operations_of_before_are_taken_at_the_word_of_their_rows(
 async def _blamed(engine: AsyncEngine, damages: Sequence[tuple[str, str]]) -> dict[str, set[int | None]]:
     """The buckets that an invariant blames for each damage, which is undone before the next."""
     names = {"m": MEMBER, "other": OTHER, "gone": GONE, "friend": FRIEND, "survivor": SURVIVOR}
+    claims = {"token": Keys.of_token(TOKEN).hex(), "receipt": Keys.of_receipt(A, 0, "earn", "1", "1").hex()}
     by_name = {invariant.name: invariant for invariant in invariants.INVARIANTS}
     blamed = {}
     for damage, invariant in damages:
         async with engine.connect() as connection:
-            done = await connection.execute(text(damage.format(**names, first=compose(7, 1))))
+            done = await connection.execute(text(damage.format(**names, **claims, first=compose(7, 1))))
             assert done.rowcount > 0, damage
             await connection.execute(WHOLE_HISTORY)
             found = await by_name[invariant].find(connection)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from ledger.refunds import (
@@ -33,6 +36,26 @@ def a_line(draw: st.DrawFn) -> tuple[Paid, int, int]:
 def test_any_partition_of_a_return_equals_one_full_return(
     line: tuple[Paid, int, int], order: str, cuts: list[float]
 ) -> None:
+    _parts_equal_the_whole(line, order, cuts)
+
+
+@pytest.mark.soak
+def test_partitions_of_returns_go_on_equalling_one_full_return(soak_seconds: float, seed: int) -> None:
+    ends_at, drawn = time.monotonic() + soak_seconds, 0
+    while not drawn or time.monotonic() < ends_at:
+
+        @seeded(seed + drawn)
+        @settings(max_examples=500, database=None, print_blob=True, suppress_health_check=list(HealthCheck))
+        @given(a_line(), st.sampled_from(ORDERS), st.lists(st.floats(0, 1), max_size=40))
+        def parts(line: tuple[Paid, int, int], order: str, cuts: list[float]) -> None:
+            _parts_equal_the_whole(line, order, cuts)
+
+        parts()
+        drawn += 1
+    print(f"{drawn} times 500 partitions drawn")  # noqa: T201
+
+
+def _parts_equal_the_whole(line: tuple[Paid, int, int], order: str, cuts: list[float]) -> None:
     paid, burned, earned = line
     so_far = [0, 0, 0]
     for returned in [*sorted(int(cut * paid.quantity_milli) for cut in cuts), paid.quantity_milli]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from struct import iter_unpack
-from typing import Any
+from struct import iter_unpack, unpack_from
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from ledger import Ledger, changing, counter_store, escrow, lookback, saving, store, transit_saving
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import LANE_SETTINGS, Database
 from ledger.kernel.ids import bucket_of, compose
-from ledger.kernel.wire import Flight, Statement, Wire
+from ledger.kernel.wire import Flight, Row, Statement, Wire
 from tests.servers import Urls
 
 from . import proving
@@ -50,6 +51,7 @@ OF_BUCKETS = (
     "|dues|returned|flows|stock|stock_at_fence"
 )
 
+_COPIED = re.compile(rf"^COPY ({OF_BUCKETS}) \(bucket, ")
 _TABLE = re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO)\s+({OF_BUCKETS})\b")
 _BINDING = re.compile(
     r"\bbucket = (?:\w+\.bucket|ANY\(\$\d+|\$\d+)"  # a look-up or a move
@@ -60,10 +62,19 @@ _BUCKETS_GIVEN = re.compile(
 )
 
 
+class Heard(NamedTuple):
+    """What a lane's connection was asked; `copied` are the rows that went with a COPY."""
+
+    wire: Wire
+    statement: Statement
+    parameters: tuple[bytes, ...] = ()
+    copied: bytes = b""
+
+
 class Listening(Wire):
     """A lane's connection that keeps what it was asked."""
 
-    heard: list[tuple[Statement, tuple[bytes, ...]]] = []  # noqa: RUF012 - one list for all of a test's connections
+    heard: list[Heard] = []  # noqa: RUF012 - one list for all of a test's connections
 
     def flight(self) -> Flight:
         return HeardFlight(self)
@@ -71,8 +82,12 @@ class Listening(Wire):
 
 class HeardFlight(Flight):
     def run(self, statement: Statement, *parameters: bytes) -> int:
-        Listening.heard.append((statement, parameters))
+        Listening.heard.append(Heard(self._wire, statement, parameters))
         return super().run(statement, *parameters)
+
+    def copy(self, statement: Statement, data: bytes) -> None:
+        Listening.heard.append(Heard(self._wire, statement, copied=data))
+        super().copy(statement, data)
 
 
 class OverheardDatabase(Database):
@@ -132,15 +147,23 @@ async def test_every_statement_is_bound_to_the_buckets_of_its_lane(overheard: Le
     outcomes += await overheard.submit_many([a_freeze(member=own[1]), an_unfreeze(member=own[1])])
 
     assert set(codes(outcomes)) == {"OK"}
-    about_buckets = [(said.sql, args) for said, args in Listening.heard if _TABLE.search(said.sql)]
-
-    assert len({query for query, _ in about_buckets}) >= 30
-    for query, args in about_buckets:
-        assert len(_BINDING.findall(query)) >= len(_TABLE.findall(query)), query
-        given = _given(query, args)
+    about_buckets = [(heard, locked) for heard, locked in _with_locked() if _is_about_buckets(heard)]
+    assert len({heard.statement.sql for heard, _ in about_buckets}) >= 38
+    assert {table for heard, _ in about_buckets for table in _COPIED.findall(heard.statement.sql)} == {
+        *saving._COPY
+    }
+    for heard, locked in about_buckets:
+        query = heard.statement.sql
+        assert heard.copied or len(_BINDING.findall(query)) >= len(_TABLE.findall(query)), query
+        given = _copied(heard.copied) if heard.copied else _given(query, heard.parameters)
         assert given, query
-        assert given <= set(range(2, 64, 8)), query
+        assert given <= locked <= set(range(2, 64, 8)), query
+    # Where a batch has one bucket, that is equality.
+    assert len({heard.statement.sql for heard, locked in about_buckets if len(locked) == 1}) >= 15
 
+
+_COPY_HEADER: Final = 19
+"""Bytes before the first row of a binary COPY: its signature, flags, and the length of nothing."""
 
 _VALUES: dict[str, Any] = {
     "smallint": 99,
@@ -181,9 +204,9 @@ async def test_no_statement_of_the_posting_path_scans_a_table(overheard: Ledger,
     await overheard.submit(a_return(posted[0].operation))
     await overheard.submit(an_earn(1))
     reads = {
-        said.sql: args
-        for said, args in Listening.heard
-        if _TABLE.search(said.sql) and said.sql.lstrip().startswith("SELECT")
+        heard.statement.sql: heard.parameters
+        for heard in Listening.heard
+        if _TABLE.search(heard.statement.sql) and heard.statement.sql.lstrip().startswith("SELECT")
     }
 
     assert reads
@@ -224,10 +247,88 @@ async def test_a_lane_that_waits_holds_up_no_other_though_one_partner_is_in_all_
     await proving.holds(database)
 
 
+class HeldFlight(Flight):
+    """A flight that writes everything and does not commit before it may."""
+
+    commits = False
+
+    def run(self, statement: Statement, *parameters: bytes) -> int:
+        self.commits = statement is store.COMMIT
+        return len(self.statements) if self.commits else super().run(statement, *parameters)
+
+    async def land(self) -> list[list[Row]]:
+        results = await super().land()
+        if not self.commits:
+            return results
+        HoldingDatabase.written.release()
+        await HoldingDatabase.may_commit.wait()
+        flight = Flight(self._wire)
+        flight.run(store.COMMIT)
+        return results + await flight.land()
+
+
+class Holding(Wire):
+    def flight(self) -> Flight:
+        return HeldFlight(self)
+
+
+class HoldingDatabase(Database):
+    written: asyncio.Semaphore
+    may_commit: asyncio.Event
+
+    async def open_wire(self) -> Wire:
+        return await Holding.open(self.lane_url, LANE_SETTINGS)
+
+
+async def test_batches_of_all_lanes_are_written_at_once_with_locks_that_no_two_of_them_want(
+    database: Database, urls: Urls
+) -> None:
+    """One partner in all of them, a period that ends, and nobody commits: each has what it needs."""
+    await extend_calendar(database)
+    HoldingDatabase.written, HoldingDatabase.may_commit = asyncio.Semaphore(0), asyncio.Event()
+    HoldingDatabase.may_commit.set()
+    holding = HoldingDatabase(database.writer, database.reader, database.lanes, database.lane_url)
+    ledger = Ledger(holding, DrivenClock(START), lanes=8, connections=8)
+    await ledger.start()
+    members = [compose(bucket, 1) for bucket in range(64)]
+    await ledger.submit_many([an_earn(100, member=member) for member in members])
+    async with database.writer.begin() as connection:
+        await connection.execute(text("UPDATE clock SET now = '2026-02-01'"))
+    await ledger.submit(an_earn(1, member=members[0]))  # somebody makes the partitions of the month to come
+    HoldingDatabase.written, HoldingDatabase.may_commit = asyncio.Semaphore(0), asyncio.Event()
+
+    posted = asyncio.create_task(
+        ledger.submit_many(
+            [command for member in members for command in (a_burn(9, member=member), an_earn(member=member))]
+        )
+    )
+    async with asyncio.timeout(20):
+        for _ in range(8):
+            await HoldingDatabase.written.acquire()
+        locks = await _locks(urls)
+    HoldingDatabase.may_commit.set()
+
+    assert set(codes(await posted)) == {"OK"}
+    assert len({lock["pid"] for lock in locks}) == 8
+    assert {"heads", "keys", "flows", "stock", "stock_at_fence"} <= {lock["relation"] for lock in locks}
+    for lock in locks:
+        assert lock["granted"], lock
+        assert lock["locktype"] in _OWN_ALONE or lock["mode"] in _SHARED, lock
+    await ledger.drain()
+    await proving.holds(database)
+
+
+_OWN_ALONE: Final = {"virtualxid", "transactionid"}
+"""Kinds of locks on the transaction itself."""
+
+_SHARED: Final = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
+"""What reading and writing rows takes of a table: none of them keeps another from any of them."""
+
+
 async def test_a_batch_under_way_takes_row_locks_of_its_own_buckets_only(
     overheard: Ledger, database: Database, urls: Urls
 ) -> None:
-    """A batch of lane 0 that has written everything but cannot commit leaves every other row free."""
+    """While somebody else has every row of lane 0's buckets locked, all other buckets' are written."""
     members = [compose(bucket, 1) for bucket in range(64)]
     await overheard.submit_many([an_earn(100, member=member) for member in members])
     writer = await asyncpg.connect(urls.writer)
@@ -247,6 +348,36 @@ async def test_a_batch_under_way_takes_row_locks_of_its_own_buckets_only(
     await proving.holds(database)
 
 
+def _with_locked() -> Iterator[tuple[Heard, set[int]]]:
+    """What was asked, each with the buckets whose heads its transaction has locked."""
+    locked: dict[Wire, set[int]] = {}
+    for heard in Listening.heard:
+        if heard.statement is store.BEGIN:
+            locked[heard.wire] = set()
+        elif heard.statement is store.LOCK_HEADS:
+            assert not locked[heard.wire], "heads are locked once"
+            locked[heard.wire] = _smallints(heard.parameters[0])
+        yield heard, locked[heard.wire]
+
+
+def _is_about_buckets(heard: Heard) -> bool:
+    return bool(heard.copied or _TABLE.search(heard.statement.sql))
+
+
+def _copied(data: bytes) -> set[int]:
+    """The buckets of a binary COPY's rows: the first column of each; columns stand after their length."""
+    found, at = set(), _COPY_HEADER
+    while (columns := unpack_from(">h", data, at)[0]) >= 0:
+        size, bucket = unpack_from(">ih", data, at + 2)
+        assert size == 2, "the first column is no smallint"
+        found.add(bucket)
+        at += 2
+        for _ in range(columns):
+            at += 4 + max(unpack_from(">i", data, at)[0], 0)
+    assert at + 2 == len(data)
+    return found
+
+
 def _given(query: str, args: tuple[bytes, ...]) -> set[int]:
     """The buckets that a statement's parameters name."""
     found: set[int] = set()
@@ -259,6 +390,18 @@ def _given(query: str, args: tuple[bytes, ...]) -> set[int]:
 def _smallints(packed: bytes) -> set[int]:
     """The elements of an array in binary format: behind its header, each after its length."""
     return {bucket for (bucket,) in iter_unpack(">4xh", packed[20:])}
+
+
+async def _locks(urls: Urls) -> list[asyncpg.Record]:
+    """The locks of all transactions under way that are not this one's."""
+    admin = await asyncpg.connect(urls.owner)
+    found = await admin.fetch(
+        "SELECT l.pid, locktype, mode, granted, c.relname AS relation "
+        "FROM pg_locks l JOIN pg_stat_activity a USING (pid) LEFT JOIN pg_class c ON c.oid = l.relation "
+        "WHERE a.datname = current_database() AND l.pid <> pg_backend_pid()"
+    )
+    await admin.close()
+    return found
 
 
 async def _waiting_for_locks(urls: Urls) -> int:
@@ -285,5 +428,7 @@ async def test_pools_are_locked_in_the_order_of_their_names(database: Database) 
     )
     await ledger.drain()
 
-    locked = [given[0].decode() for said, given in Listening.heard if said.name == b"lock_pool"]
+    locked = [
+        heard.parameters[0].decode() for heard in Listening.heard if heard.statement.name == b"lock_pool"
+    ]
     assert locked == ["a", "b"]

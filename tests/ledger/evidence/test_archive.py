@@ -29,6 +29,7 @@ from ledger.evidence.seal import NotGenuine
 from ledger.kernel.clock import DrivenClock
 from ledger.kernel.database import Database
 from ledger.kernel.reading import reading
+from tests.damage import as_owner_without_triggers
 from tests.ledger import proving
 from tests.ledger.builders import MEMBER, a_burn, an_earn
 from tests.servers import Urls
@@ -177,6 +178,49 @@ async def test_a_month_waits_for_earlier_ones_so_that_history_pages_in_order(
     for month in (JANUARY, FEBRUARY):
         await _archive(owner, tmp_path / f"{month}", month)
         assert await _paged(ledger) == before
+
+
+DAMAGES = {
+    "UPDATE seals SET signature = set_byte(signature, 9, get_byte(signature, 9) # 1)": "seal",
+    "UPDATE seal_keys SET public = set_byte(public, 3, get_byte(public, 3) # 1)": "seal",
+    "UPDATE blocks SET period = 2 WHERE bucket = 7 AND height = 4": "root that was sealed",
+    "UPDATE blocks SET root = sha256(root) WHERE bucket = 7 AND height = 2": "block 2 of bucket 7",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_month_is_not_laid_away_when_its_blocks_are_not_what_was_sealed(
+    database: Database, owner: AsyncEngine, urls: Urls, tmp_path: Path, damage: str
+) -> None:
+    await as_owner_without_triggers(urls, damage)
+
+    with pytest.raises(MonthNotArchivable, match=f"the proof does not hold: .*{DAMAGES[damage]}"):
+        await _archive(owner, tmp_path / "january")
+
+    assert not (tmp_path / "january").exists()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+async def test_a_month_that_is_written_in_small_pages_is_the_same(
+    database: Database, owner: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    await _fold(owner)
+    whole = await _exported(owner, tmp_path / "whole")
+    monkeypatch.setattr(archive, "_PAGE", rows)
+
+    in_pages = await _exported(owner, tmp_path / "pages")
+
+    assert in_pages.rows == whole.rows
+    for table in parquet.TABLES:
+        read = [_rows(tmp_path / folder / f"{table}.parquet") for folder in ("whole", "pages")]
+        assert read[0] == read[1]
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return rows
 
 
 async def test_a_month_that_tallies_lack_is_not_archived_and_is_told_the_same_afterwards(
@@ -405,9 +449,13 @@ async def _balance(database: Database, at: datetime, clock: Clock = Clock.RECORD
         return await balance_as_of(connection, MEMBER, at, clock)
 
 
-async def _archive(engine: AsyncEngine, to: Path, month: date = JANUARY) -> Archived:
-    await _fold(engine)
+async def _exported(engine: AsyncEngine, to: Path, month: date = JANUARY) -> archive.Exported:
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
-        exported = await archive.export(connection, month, to)
+        return await archive.export(connection, month, to)
+
+
+async def _archive(engine: AsyncEngine, to: Path, month: date = JANUARY) -> Archived:
+    await _fold(engine)
+    exported = await _exported(engine, to, month)
     return await archive.detach(engine, month, exported, by="account:test", at=AT)

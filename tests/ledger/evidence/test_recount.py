@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, Table, Text, text
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, Integer, LargeBinary, Table, Text, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ledger import Ledger, invariants
-from ledger.evidence import sealing
+from ledger.evidence import history, pinpoint, sealing
+from ledger.evidence.history import StoredBlock
+from ledger.evidence.inclusion import header_of
 from ledger.evidence.recount import Flaw, Recount
 from ledger.evidence.sealing import ChainBroken
 from ledger.kernel.database import Database
 from ledger.kernel.ids import compose
-from ledger.tables import blocks, lines, operations
+from ledger.tables import blocks, heads, lines, operations
 from tests.damage import as_owner_without_triggers
 from tests.ledger.builders import an_earn
 from tests.servers import Urls
@@ -139,6 +142,109 @@ async def test_a_row_moved_or_added_is_named(owner: AsyncConnection, what: str) 
     found = [flaw.row for flaw in await _flaws(owner)]
 
     assert any(named.format(**names) in row for row in found), found
+
+
+async def test_a_link_that_was_rewritten_with_all_behind_it_is_named(owner: AsyncConnection) -> None:
+    """Each block has its own hash again, and the next one links to it, up to the head: one link is wrong."""
+    await _link_anew(owner, 2, bytes(32))
+
+    recount = Recount(owner)
+    found = [flaw.row async for flaw in recount.flaws()]
+
+    assert found == ["block 2 does not link to the block before it"]
+    assert [flaw.bucket async for flaw in sealing.flaws(owner, recount.sealable)] == [BUCKET]
+    (seal,) = await sealing.all_seals(owner)
+    assert [each async for each in sealing.problems(owner, seal)] == [
+        f"block 2 of bucket {BUCKET} does not follow the one before it"
+    ]
+
+
+async def _link_anew(connection: AsyncConnection, height: int, previous: bytes) -> None:
+    """Let a block of bucket 7 link to `previous`, and those behind it to what each is then."""
+    query = select(blocks).where(blocks.c.bucket == BUCKET, blocks.c.height >= height)
+    for row in (await connection.execute(query.order_by(blocks.c.height))).all():
+        block = msgspec.structs.replace(StoredBlock.of(row), previous=previous)
+        linked = {"previous": previous, "hash": header_of(block).hash()}
+        place = blocks.update().where(blocks.c.bucket == BUCKET, blocks.c.height == row.height)
+        await connection.execute(place.values(linked))
+        previous = linked["hash"]
+    await connection.execute(heads.update().where(heads.c.bucket == BUCKET).values(hash=previous))
+
+
+SMALL = (1, 2, 3)
+"""Pages that end within a block, at its end, and behind it."""
+
+
+@pytest.mark.parametrize("size", SMALL)
+async def test_history_read_in_small_pages_is_the_same(
+    owner: AsyncConnection, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    _read_in_pages_of(monkeypatch, size)
+    recount = Recount(owner)
+    (seal,) = await sealing.all_seals(owner)
+
+    assert [flaw async for flaw in recount.flaws()] == []
+    assert [flaw async for flaw in sealing.flaws(owner, recount.sealable)] == []
+    assert [each async for each in sealing.problems(owner, seal)] == []
+    assert (recount.counted.blocks, recount.counted.operations) == (64 + 6, 10)
+
+
+async def test_what_is_found_in_small_pages_is_the_same(
+    owner: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pinpoint, "MOST_TRIED", 0)  # that search takes long, and no page makes it another
+    whole = await _found_of_each(owner)
+
+    for size in SMALL:
+        with monkeypatch.context() as reading:
+            _read_in_pages_of(reading, size)
+            assert await _found_of_each(owner) == whole
+
+
+async def _found_of_each(connection: AsyncConnection) -> dict[str, list[Flaw]]:
+    """What a recount of bucket 7 finds of each damage, which is undone before the next."""
+    found = {}
+    for what, (statement, _) in (GONE | MOVED).items():
+        async with connection.begin_nested() as damage:
+            await connection.execute(text(statement.format(op=compose(BUCKET, 2))))
+            found[what] = [flaw async for flaw in Recount(connection).flaws([BUCKET])]
+            await damage.rollback()
+    return found
+
+
+def _read_in_pages_of(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    for query in ("_FIRST_OPERATIONS", "_MORE_OPERATIONS"):
+        asked = getattr(history, query)
+        assert f"LIMIT {history.PAGE}" in asked
+        monkeypatch.setattr(history, query, asked.replace(f"LIMIT {history.PAGE}", f"LIMIT {rows}"))
+    monkeypatch.setattr(history, "PAGE", rows)
+    monkeypatch.setattr(sealing, "_BLOCKS_AT_ONCE", rows)
+
+
+async def test_a_seal_that_is_gone_is_missed_by_the_next(
+    ledger: Ledger, database: Database, urls: Urls
+) -> None:
+    await _seal_months(ledger, database, 3)
+
+    for table in ("sealed_buckets", "seals"):
+        await as_owner_without_triggers(urls, f"DELETE FROM {table} WHERE period = 2")
+
+    async with database.writer.connect() as connection:
+        found = [flaw.row for flaw in await _flaws(connection)]
+        assert found == ["the seal of period 3 does not name the one before it"]
+        assert await sealing.due(connection) == []  # nobody signs what is in its place
+
+
+async def _seal_months(ledger: Ledger, database: Database, months: int) -> None:
+    """An earn in each month, and a seal of each."""
+    for month in range(1, months + 1):
+        at = datetime(2026, month, 3, tzinfo=UTC)
+        await ledger.advance(at)
+        await ledger.submit(an_earn(10, occurred_at=at))
+    await ledger.advance(datetime(2026, months + 1, 1, tzinfo=UTC))
+    async with database.writer.begin() as connection:
+        for span in await sealing.due(connection):
+            await sealing.seal_period(connection, span, KEYS, at=span.ends_at)
 
 
 SEALED = {
