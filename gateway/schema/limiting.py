@@ -15,7 +15,7 @@ from .directory import MANAGE, Programme, programme_of
 from .errors import UserError
 from .limits import LimitsInput, read_limits
 from .requests import KEY
-from .scalars import DateTime, utc
+from .scalars import DateTime, stored_utc
 from .writes import ERRORS, REPLAYED, Write
 
 
@@ -54,7 +54,7 @@ class LimitMutation:
         """Date new limits."""
         context, limits = info.context, read_limits(input.limits)
         by = context.known_caller.principal
-        starts_at = None if input.starts_at is None else utc(input.starts_at, field="startsAt")
+        starts_at = None if input.starts_at is None else stored_utc(input.starts_at, field="startsAt")
 
         async def act(connection: AsyncConnection, at: datetime) -> DatedLimits:
             return await limit_programme(connection, limits, at=at, by=by, starts_at=starts_at)

@@ -47,7 +47,7 @@ from .errors import UserError
 from .money import micro_units
 from .node import After, First, PageInfo, number_of
 from .requests import KEY
-from .scalars import CurrencyCode, Date, DateTime, Decimal, utc
+from .scalars import CurrencyCode, Date, DateTime, Decimal, stored_utc
 from .terms import TermsInput, read_terms, within
 from .writes import ERRORS, REPLAYED, Write
 
@@ -348,7 +348,7 @@ class OperatorMutation:
         context, partner = info.context, known_number(input.partner)
         programme = context.directory.programme
         terms = read_terms(input.terms, programme.defaults, at="terms")
-        starts_at = None if input.starts_at is None else utc(input.starts_at, field="startsAt")
+        starts_at = None if input.starts_at is None else stored_utc(input.starts_at, field="startsAt")
 
         async def act(connection: AsyncConnection, at: datetime) -> KnownAgreement:
             with within("terms"):
@@ -434,7 +434,7 @@ class OperatorMutation:
         context, services = info.context, info.context.services
         if not services.clock.is_driven:
             raise ClockNotDriven
-        to = utc(input.to, field="to")
+        to = stored_utc(input.to, field="to")
         if context.directory.has_programme:
             async with services.database.writer.begin() as connection:
                 await ensure_calendar(connection, context.directory.programme, upto=max(to, context.now))

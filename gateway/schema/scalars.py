@@ -27,6 +27,8 @@ else:
     DateTime = NewType("DateTime", datetime)
     Date = NewType("Date", date)
 
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 _LONGEST_DECIMAL: Final = 40
 _LARGEST: Final = 2**53
 """What a double, as JSON numbers are read, holds exactly."""
@@ -56,6 +58,17 @@ def utc(instant: datetime, *, field: str) -> datetime:
         return instant.astimezone(UTC)
     except OverflowError:
         raise InvalidInput("no such instant in UTC", field=(field,)) from None
+
+
+def stored_utc(instant: datetime, *, field: str) -> datetime:
+    """The same instant in UTC, of one that is to be kept. Raises `InvalidInput` as `utc` does.
+
+    The first and the last instant that there are would come back from the database as infinities.
+    """
+    at = utc(instant, field=field)
+    if at in (_FIRST, _LAST):
+        raise InvalidInput("no such instant can be kept", field=(field,))
+    return at
 
 
 def _day(value: object) -> str:

@@ -200,6 +200,19 @@ async def test_an_instant_that_utc_has_no_year_for_is_none(coalition: Coalition,
     assert agreed["userErrors"] == [{"code": "INVALID_INPUT", "field": ["startsAt"]}]
 
 
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_an_instant_that_the_database_takes_for_infinity_is_not_kept(
+    coalition: Coalition, instant: str
+) -> None:
+    terms = {"idempotencyKey": a_key(), "partner": partner_id(1), "terms": {}, "startsAt": instant}
+
+    moved = await coalition.do("advanceClock", "userErrors { code field }", {"to": instant}, as_="operator")
+    agreed = await coalition.do("makeAgreement", "userErrors { code field }", terms, as_="operator")
+
+    assert moved["userErrors"] == [{"code": "INVALID_INPUT", "field": ["to"]}]
+    assert agreed["userErrors"] == [{"code": "INVALID_INPUT", "field": ["startsAt"]}]
+
+
 async def test_the_first_instant_that_there_is_is_one(coalition: Coalition) -> None:
     document = """query($at: DateTime!, $id: ID!, $handle: String!) {
       programmeStanding(asOf: $at) { issued } balanceAsOf(handle: $handle, asOf: $at) { available }
