@@ -386,6 +386,20 @@ def test_what_a_hold_was_captured_for_comes_back_to_who_paid_for_each_part() -> 
     assert [(line.obligor, line.points) for line in last(ledger).lines[2:]] == [(A, 12), (C, 12)]
 
 
+def test_a_copy_of_purchases_has_all_of_them_and_stays_as_it_is() -> None:
+    ledger = a_ledger(an_earn(30))
+    hold = accepted(ledger, an_authorization(20, partner=B)).operation
+    accepted(ledger, a_capture(hold, 12, partner=B, final=False))
+    purchases = ledger.wallet(MEMBER).purchases
+    assert purchases is not None
+
+    copy = purchases.copy()
+
+    assert copy == purchases
+    accepted(ledger, a_capture(hold, partner=B))
+    assert sum(taken.points for taken in copy.captured[hold]) == 12
+
+
 def test_what_was_forfeited_before_this_batch_counts_too() -> None:
     ledger = a_ledger()
     purchase = accepted(ledger, an_earn(50, obligor=A, expires_at=START + 2 * DAY)).operation
