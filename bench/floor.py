@@ -1,7 +1,8 @@
 """What would be left if the engine's own work cost nothing: its statements, recorded and sent again.
 
 By a client that does nothing else: whatever the engine were written in, it could not be faster than that
-with the same batches. And by lanes that decide nothing while callers wait for them: no Python could.
+with the same batches. And by lanes that decide nothing while callers wait for them: what lanes as they are
+could do at most.
 """
 
 from __future__ import annotations

@@ -23,34 +23,32 @@ class Answer:
     headers: list[tuple[str, str]]
 
 
-class TooManyFailures(OAuth2Error):
+class _TooMany(OAuth2Error):
+    """Something was done too often; Retry-After says in how many seconds it may be done again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = math.ceil(seconds)
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Authlib's headers and when to come back."""
+        return [*super().get_headers(), ("Retry-After", str(self._seconds))]
+
+
+class TooManyFailures(_TooMany):
     """This client failed too often from this address; RFC 6749 has no code of its own for it."""
 
     error = "invalid_client"
+    description = "too many failed attempts"
     status_code = 429
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(description="too many failed attempts")
-        self._seconds = math.ceil(seconds)
 
-    def get_headers(self) -> list[tuple[str, str]]:
-        """Authlib's headers and when to come back."""
-        return [*super().get_headers(), ("Retry-After", str(self._seconds))]
-
-
-class TooManyRevocations(OAuth2Error):
+class TooManyRevocations(_TooMany):
     """This client has given up so many tokens that another must wait; 503 is what RFC 7009 has for it."""
 
     error = "temporarily_unavailable"
+    description = "too many tokens were given up: this one still lives"
     status_code = 503
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(description="too many tokens were given up: this one still lives")
-        self._seconds = math.ceil(seconds)
-
-    def get_headers(self) -> list[tuple[str, str]]:
-        """Authlib's headers and when to come back."""
-        return [*super().get_headers(), ("Retry-After", str(self._seconds))]
 
 
 class FormRequest(OAuth2Request):
